@@ -1,0 +1,184 @@
+"""Filter banks and windows."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fastmel.convert import fft_frequencies, mel_frequencies
+from fastmel.exceptions import ParameterError
+from fastmel.util import normalize
+
+__all__ = ["get_window", "mel"]
+
+#: What names a window: see :func:`get_window`.
+WindowSpec = str | tuple[Any, ...] | float | Callable[[int], Any] | NDArray[Any] | Sequence[float]
+
+# Windows that are sums of cosines, by the coefficients of 1, cos(x), cos(2x): those that speech
+# and music front ends ask for. SciPy's formula, without the quarter of a second that importing
+# scipy.signal takes.
+_COSINE_SUMS = {
+    "hann": (0.5, 0.5),
+    "hamming": (0.54, 1.0 - 0.54),
+    "blackman": (0.42, 0.50, 0.08),
+}
+
+
+def mel(
+    sr: float,
+    n_fft: int,
+    n_mels: int = 128,
+    fmin: float = 0.0,
+    fmax: float | None = None,
+    htk: bool = False,
+    norm: Literal["slaney"] | float | None = "slaney",
+    dtype: DTypeLike = np.float32,
+) -> NDArray[Any]:
+    """Create a mel filter bank: triangles that sum FFT bins into mel bands.
+
+    Band ``m`` rises from the centre of band ``m - 1`` to its own and falls to the next one's. The
+    weights are computed in double precision and rounded once, so they are librosa's bit for bit.
+    Arguments may be given by position too, as librosa took them before 0.10.
+
+    Parameters
+    ----------
+    sr : float > 0
+        Sampling rate in Hz.
+    n_fft : int > 0
+        FFT size in samples.
+    n_mels : int >= 0
+        Number of bands.
+    fmin : float >= 0
+        Lower edge of the first band, in Hz.
+    fmax : float, optional
+        Upper edge of the last band, in Hz; ``sr / 2`` if not given.
+    htk : bool
+        Space the bands by HTK's formula instead of Slaney's scale.
+    norm : {"slaney", None} or number
+        "slaney" divides each band by half its width in Hz, None leaves peaks of height 1, a number
+        scales each band to that norm (see :func:`fastmel.util.normalize`).
+    dtype : dtype
+        Type of the weights.
+
+    Returns
+    -------
+    ndarray, shape (n_mels, 1 + n_fft // 2)
+        The filter bank.
+
+    Raises
+    ------
+    ParameterError
+        If `norm` is none of the above.
+
+    Warns
+    -----
+    UserWarning
+        If a band is so narrow that no FFT bin falls into it.
+
+    Examples
+    --------
+    >>> mel(sr=22050, n_fft=2048).shape
+    (128, 1025)
+    """
+    if isinstance(norm, str) and norm != "slaney":
+        raise ParameterError(f"Unsupported norm={norm}; use 'slaney', a number or None")
+    n_mels = int(n_mels)
+    weights = np.zeros((n_mels, int(1 + n_fft // 2)), dtype=dtype)
+    bins = fft_frequencies(sr=sr, n_fft=n_fft)
+    edges = mel_frequencies(
+        n_mels + 2, fmin=fmin, fmax=float(sr) / 2 if fmax is None else fmax, htk=htk
+    )
+    widths = np.diff(edges)
+    left, right = edges[:-2], edges[2:]
+
+    # A bin lies in two bands only, so the triangles are worked out just for the (band, bin) pairs
+    # inside a band, about two per bin. The bounds are sorted because fmin may exceed fmax. A bin
+    # on a band's left edge is kept, and gets librosa's negative zero.
+    first = np.searchsorted(bins, np.minimum(left, right), side="left")
+    stop = np.searchsorted(bins, np.maximum(left, right), side="left")
+    counts = np.maximum(stop - first, 0)
+    band = np.repeat(np.arange(n_mels), counts)
+    column = np.arange(band.size) - np.repeat(np.cumsum(counts) - counts - first, counts)
+    rising = -(left[band] - bins[column]) / widths[band]
+    falling = (right[band] - bins[column]) / widths[band + 1]
+    values = np.minimum(rising, falling).astype(weights.dtype)
+    if norm == "slaney":
+        values *= (2.0 / (right - left))[band]
+    weights[band, column] = values
+    if norm != "slaney":
+        weights = normalize(weights, norm=norm, axis=-1)
+
+    if not np.all((left == 0) | (weights.max(axis=1) > 0)):
+        warnings.warn(
+            "Empty filters detected in mel frequency basis. Some channels will produce empty "
+            "responses. Try increasing your sampling rate (and fmax) or reducing n_mels.",
+            stacklevel=2,
+        )
+    return weights
+
+
+def get_window(window: WindowSpec, Nx: int, *, fftbins: bool = True) -> NDArray[Any]:
+    """Return a window of `Nx` samples.
+
+    Parameters
+    ----------
+    window : str, tuple, float, callable or array_like
+        - a name or a (name, parameter) tuple of :func:`scipy.signal.get_window`, or a number: the
+          beta of a Kaiser window;
+        - a function that is called with `Nx`;
+        - the `Nx` samples themselves.
+    Nx : int > 0
+        Length in samples.
+    fftbins : bool
+        For named windows: periodic (True, for spectral analysis) or symmetric (False, for filter
+        design).
+
+    Returns
+    -------
+    ndarray, shape (Nx,)
+        The window, float64 if named.
+
+    Raises
+    ------
+    ParameterError
+        If `window` has another length than `Nx`, or is none of the above.
+    ValueError
+        If SciPy does not know the name.
+
+    Examples
+    --------
+    >>> get_window("hann", 4)
+    array([0. , 0.5, 1. , 0.5])
+    """
+    samples: NDArray[Any]
+    if callable(window):
+        samples = window(Nx)
+    elif isinstance(window, str) and window in _COSINE_SUMS and isinstance(Nx, int) and Nx > 1:
+        samples = _cosine_sum(_COSINE_SUMS[window], Nx, periodic=bool(fftbins))
+    elif isinstance(window, str | tuple) or np.isscalar(window):
+        from scipy.signal import get_window as scipy_window
+
+        samples = scipy_window(window, Nx, fftbins=fftbins)
+    elif isinstance(window, np.ndarray | list):
+        if len(window) != Nx:
+            raise ParameterError(
+                f"Window size mismatch: {len(window):d} != {Nx:d}; "
+                f"give {Nx:d} samples or the name of a window"
+            )
+        samples = np.asarray(window)
+    else:
+        raise ParameterError(
+            f"Invalid window specification: {window!r}; use a name, a (name, parameter) tuple, "
+            "a number, a function or an array"
+        )
+    return samples
+
+
+def _cosine_sum(coefficients: tuple[float, ...], n: int, *, periodic: bool) -> NDArray[np.float64]:
+    phase = np.linspace(-np.pi, np.pi, n + periodic)
+    window = np.zeros(n + periodic)
+    for k, coefficient in enumerate(coefficients):
+        window += coefficient * np.cos(k * phase)
+    return window[:n]

@@ -1,0 +1,200 @@
+"""Checks and array helpers that the other modules share."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastmel.exceptions import ParameterError
+
+__all__ = ["fix_length", "normalize", "pad_center", "valid_audio"]
+
+
+def valid_audio(y: NDArray[Any]) -> bool:
+    """Check that `y` is a signal: a floating-point array of at least one axis, finite everywhere.
+
+    Parameters
+    ----------
+    y : ndarray, shape (..., samples)
+        The array to check.
+
+    Returns
+    -------
+    bool
+        True; anything that is not a signal raises.
+
+    Raises
+    ------
+    ParameterError
+        If `y` is not an ndarray, not floating-point, a scalar, or holds NaN or infinity.
+    """
+    check_audio_form(y)
+    if not np.isfinite(y).all():
+        raise ParameterError(
+            "Audio buffer is not finite everywhere; replace NaN and infinite samples first"
+        )
+    return True
+
+
+def check_audio_form(y: NDArray[Any]) -> None:
+    """Make the checks of :func:`valid_audio` that cost no pass over the samples."""
+    if not isinstance(y, np.ndarray):
+        raise ParameterError(
+            f"Audio data must be of type numpy.ndarray, not {type(y).__name__}; "
+            "convert it with np.asarray"
+        )
+    if not np.issubdtype(y.dtype, np.floating):
+        raise ParameterError(
+            f"Audio data must be floating-point, not {y.dtype}; "
+            "scale integer samples to [-1, 1] as float32 first"
+        )
+    if y.ndim == 0:
+        raise ParameterError(f"Audio data must be at least one-dimensional, given {y.shape=}")
+
+
+def pad_center(data: NDArray[Any], *, size: int, axis: int = -1, **kwargs: Any) -> NDArray[Any]:
+    """Pad an array on both sides of one axis, keeping it in the middle.
+
+    Parameters
+    ----------
+    data : ndarray
+        The array to pad.
+    size : int >= data.shape[axis]
+        Length of `axis` in the result. An odd rest goes to the end.
+    axis : int
+        The axis to pad.
+    **kwargs
+        Passed to :func:`numpy.pad`; the default mode is "constant".
+
+    Returns
+    -------
+    ndarray
+        A padded copy.
+
+    Raises
+    ------
+    ParameterError
+        If `size` is less than the length of `axis`.
+
+    Examples
+    --------
+    >>> pad_center(np.ones(3), size=6)
+    array([0., 1., 1., 1., 0., 0.])
+    """
+    kwargs.setdefault("mode", "constant")
+    n = data.shape[axis]
+    before = int((size - n) // 2)
+    if before < 0:
+        raise ParameterError(f"Target size ({size:d}) must be at least input size ({n:d})")
+    lengths = [(0, 0)] * data.ndim
+    lengths[axis] = (before, int(size - n - before))
+    return np.pad(data, lengths, **kwargs)
+
+
+def fix_length(data: NDArray[Any], *, size: int, axis: int = -1, **kwargs: Any) -> NDArray[Any]:
+    """Cut or pad the end of one axis so that it has exactly `size` entries.
+
+    Parameters
+    ----------
+    data : ndarray
+        The array to cut or pad.
+    size : int >= 0
+        Length of `axis` in the result.
+    axis : int
+        The axis to change.
+    **kwargs
+        Passed to :func:`numpy.pad`; the default mode is "constant".
+
+    Returns
+    -------
+    ndarray
+        A view when `data` is long enough, `data` itself when it fits, a padded copy otherwise.
+
+    Examples
+    --------
+    >>> fix_length(np.ones(3), size=5)
+    array([1., 1., 1., 0., 0.])
+    """
+    kwargs.setdefault("mode", "constant")
+    n = data.shape[axis]
+    if n > size:
+        head: list[slice] = [slice(None)] * data.ndim
+        head[axis] = slice(0, size)
+        return data[tuple(head)]
+    if n < size:
+        lengths = [(0, 0)] * data.ndim
+        lengths[axis] = (0, size - n)
+        return np.pad(data, lengths, **kwargs)
+    return data
+
+
+def normalize(
+    S: NDArray[Any],
+    *,
+    norm: float | None = np.inf,
+    axis: int | None = 0,
+    threshold: float | None = None,
+    fill: bool | None = None,
+) -> NDArray[Any]:
+    """Scale an array so that every vector along `axis` has norm 1.
+
+    Parameters
+    ----------
+    S : ndarray
+        The array to normalise; it must be finite.
+    norm : {inf, -inf, 0}, float > 0, or None
+        Largest magnitude, smallest magnitude, number of non-zeros, p-norm, or no normalisation.
+    axis : int or None
+        The axis that the norm runs along; None is the whole array.
+    threshold : float > 0, optional
+        Vectors with a smaller norm are treated as zeros. By default the smallest normal number of
+        S's type.
+    fill : bool, optional
+        What becomes of vectors below the threshold: left as they are (None), zeros (False), or
+        constant with norm 1 (True).
+
+    Returns
+    -------
+    ndarray
+        The normalised array, of S's shape and type; S itself if `norm` is None.
+
+    Raises
+    ------
+    ParameterError
+        If S is not finite or an argument is not one of the above.
+    """
+    if threshold is None:
+        floating = np.issubdtype(S.dtype, np.inexact)
+        threshold = float(np.finfo(S.dtype if floating else np.float32).tiny)
+    elif threshold <= 0:
+        raise ParameterError(f"threshold={threshold} must be strictly positive")
+    if fill not in (None, False, True):
+        raise ParameterError(f"fill={fill} must be None or boolean")
+    if not np.all(np.isfinite(S)):
+        raise ParameterError("Input must be finite; replace NaN and infinity first")
+    if norm is None:
+        return S
+
+    magnitude = np.abs(S).astype(float)
+    filler = 1.0
+    if norm == np.inf:
+        length = np.max(magnitude, axis=axis, keepdims=True)
+    elif norm == -np.inf:
+        length = np.min(magnitude, axis=axis, keepdims=True)
+    elif norm == 0:
+        if fill is True:
+            raise ParameterError("Cannot normalize with norm=0 and fill=True; use fill=False")
+        length = np.sum(magnitude > 0, axis=axis, keepdims=True, dtype=magnitude.dtype)
+    elif np.issubdtype(type(norm), np.number) and norm > 0:
+        length = np.sum(magnitude**norm, axis=axis, keepdims=True) ** (1.0 / norm)
+        filler = (magnitude.size if axis is None else magnitude.shape[axis]) ** (-1.0 / norm)
+    else:
+        raise ParameterError(f"Unsupported norm: {norm!r}; use inf, -inf, 0, a number > 0 or None")
+
+    small = length < threshold
+    length[small] = 1.0 if fill is None else np.inf
+    normalized = np.empty_like(S)
+    normalized[...] = S / length
+    if fill:
+        normalized[np.broadcast_to(small, S.shape)] = filler
+    return normalized
