@@ -1,0 +1,481 @@
+"""The ``fastmel`` command: words in, calls, files and exit codes out.
+
+Exit codes: 0 all went well, 1 some input or output failed (each with a line on standard error),
+2 the command line asks for something impossible (nothing was done), 130 interrupted.
+"""
+
+import argparse
+import importlib.util
+import io
+import json
+import os
+import platform
+import sys
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from time import perf_counter
+from typing import Any, BinaryIO
+
+import fastmel
+
+__all__ = ["main"]
+
+#: what ``fastmel warmup`` compiles for: the frame lengths in common use
+_COMMON_N_FFT = (400, 512, 1024, 2048, 4096)
+
+_NO_MATPLOTLIB = "pictures need matplotlib: pip install 'fastmel[display]'"
+
+
+class _Refused(Exception):
+    """The command line asks for something impossible; the message says what and why."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The words after ``fastmel``; those of the process if not given.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names that are not text
+    args = _parser().parse_args(argv)
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: _complain(f"warning: {message}")
+        try:
+            return int(args.run(args))
+        except _Refused as refusal:
+            _complain(f"error: {refusal}")
+            return 2
+        except BrokenPipeError:  # the reader of our output, as `head`, has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 141
+        except OSError as error:
+            _complain(f"error: {_reason(error)}")
+            return 1
+        except KeyboardInterrupt:
+            _complain("interrupted")
+            return 130
+
+
+def _complain(text: str) -> None:
+    print(f"fastmel: {text}", file=sys.stderr, flush=True)
+
+
+def _reason(error: Exception) -> str:
+    """Tell in one line what went wrong."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a temporary file beside ``path`` that takes its place if the block ends well."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _timed(call: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, float]:
+    start = perf_counter()
+    result = call(*args, **kwargs)
+    return result, perf_counter() - start
+
+
+# fastmel mel
+
+
+def _mel(args: argparse.Namespace) -> int:
+    import numpy as np
+    import soundfile
+
+    out: Path = args.output
+    names = _names(args.files)
+    if out.suffix == ".npy" and len(names) > 1:
+        raise _Refused(f"{out} can hold one input; give a directory or a .npz for {len(names)}")
+    into_directory = out.suffix not in (".npy", ".npz")
+    if into_directory and out.exists() and not out.is_dir():
+        raise _Refused(f"{out} is not a directory, and its name ends neither in .npy nor in .npz")
+    if args.plot and not importlib.util.find_spec("matplotlib"):
+        raise _Refused(_NO_MATPLOTLIB)
+    options = {name: getattr(args, name) for name in _MEL_OPTIONS}
+    options["log"] = None if args.log == "none" else args.log
+    transform = cache(lambda sr: fastmel.MelSpectrogram(sr=sr, **options))
+    try:
+        if args.threads is not None:
+            fastmel.set_num_threads(args.threads)
+        transform(args.sr or 22050)
+    except ValueError as error:
+        raise _Refused(_reason(error)) from None
+
+    folder = out if into_directory else out.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    archive: dict[str, Any] = {}
+    failed = 0
+    for name, source in names.items():
+        try:
+            audio = io.BytesIO(sys.stdin.buffer.read()) if source == "-" else source
+            (y, sr), reading = _timed(fastmel.load, audio, sr=args.sr)
+            result, computing = _timed(transform(sr), y)
+        except (OSError, ValueError, MemoryError, soundfile.SoundFileError) as error:
+            failed += 1
+            _complain(f"{source}: {_reason(error)}")
+            continue
+        if out.suffix == ".npz":
+            archive[name] = result
+        else:
+            with _replacing(folder / f"{name}.npy" if into_directory else out) as file:
+                np.save(file, result)
+        if args.plot:
+            from fastmel.display import save_mel
+
+            with _replacing(folder / f"{name}.png") as file:
+                save_mel(file, result, transform(sr).config, title=name)
+        if not args.quiet:
+            seconds = fastmel.get_duration(y=y, sr=sr)
+            print(
+                f"{source}  {result.shape}  {seconds:.2f} s of audio in "
+                f"{reading + computing:.3f} s ({1e3 * computing:.2f} ms without reading), "
+                f"{seconds / (reading + computing):.0f}x real time",
+                flush=True,
+            )
+    if archive:
+        with _replacing(out) as file, zipfile.ZipFile(file, "w") as entries:
+            for name, result in archive.items():
+                with entries.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, result)
+    return 1 if failed else 0
+
+
+def _names(files: list[str]) -> dict[str, str]:
+    """Name each input's output after the input; refuse two inputs that would get one name."""
+    names: dict[str, str] = {}
+    for file in files:
+        name = "stdin" if file == "-" else Path(file).stem
+        if name in names:
+            raise _Refused(f"{names[name]} and {file} would both be written as {name!r}")
+        names[name] = file
+    return names
+
+
+# fastmel demo
+
+
+def _demo(args: argparse.Namespace) -> int:
+    import numpy as np
+    import soundfile
+
+    from fastmel.demo import clip
+
+    sr = 22050
+    folder: Path = args.output
+    folder.mkdir(parents=True, exist_ok=True)
+    wav, npy, png = (folder / f"clip.{suffix}" for suffix in ("wav", "npy", "png"))
+
+    with _replacing(wav) as file:
+        soundfile.write(file, clip(sr), sr, format="WAV")
+    y, sr = fastmel.load(wav)
+    transform = fastmel.MelSpectrogram(sr=sr, log="db")
+    _, first = _timed(transform, y)
+    log_mel, second = _timed(transform, y)
+    with _replacing(npy) as file:
+        np.save(file, log_mel)
+
+    seconds = fastmel.get_duration(y=y, sr=sr)
+    print(f"clip     {wav}: {seconds:.1f} s of notes, voice and noise at {sr} Hz")
+    print(f"log-mel  {npy}: {log_mel.shape} {log_mel.dtype}, dB")
+    if importlib.util.find_spec("matplotlib"):
+        from fastmel.display import save_mel
+
+        with _replacing(png) as file:
+            save_mel(file, log_mel, transform.config, title="fastmel demo")
+        print(f"picture  {png}")
+    else:
+        _complain(f"no picture was made: {_NO_MATPLOTLIB}")
+    for which, time in ("first call, kernels compiled or loaded", first), ("second call", second):
+        print(f"time     {1e3 * time:.2f} ms, {seconds / time:.0f}x real time ({which})")
+    return 0
+
+
+# fastmel info
+
+
+def _info(args: argparse.Namespace) -> int:
+    facts = _facts()
+    if args.json:
+        print(json.dumps(facts, indent=2))
+    else:
+        for name, fact in facts.items():
+            print(f"{name:<15} {fact}")
+    return 0
+
+
+def _facts() -> dict[str, Any]:
+    """Gather what a report of a wrong result or a slow machine should name."""
+    import soundfile
+
+    from fastmel.kernels.jit import cache_directory, cpu_name, simd_width
+
+    packages = ("numpy", "scipy", "numba", "llvmlite", "soundfile", "soxr")
+    directory = cache_directory()
+    try:
+        matplotlib = version("matplotlib")
+    except PackageNotFoundError:
+        matplotlib = None
+    return {
+        "fastmel": fastmel.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **{package: version(package) for package in packages},
+        "libsndfile": soundfile.__libsndfile_version__,
+        "matplotlib": matplotlib,
+        "cpu": cpu_name(),
+        "simd_width": simd_width(),
+        "threads": fastmel.get_num_threads(),
+        "cache": directory and str(directory),
+        "cache_writable": directory is not None and os.access(directory, os.W_OK),
+    }
+
+
+# fastmel warmup
+
+
+def _warmup(args: argparse.Namespace) -> int:
+    import numpy as np
+
+    from fastmel.kernels.jit import cache_directory
+
+    silence = np.zeros(22050, dtype=np.float32)
+    for n_fft in sorted({*_COMMON_N_FFT, *args.n_fft}):
+        transform = fastmel.MelSpectrogram(n_fft=n_fft, log="db")
+        _, seconds = _timed(transform, silence)
+        print(f"n_fft {n_fft:>5}  {seconds:6.2f} s  ({transform.engine} engine)", flush=True)
+    if cache_directory() is None:
+        _complain("nothing was kept: the cache is off, or FASTMEL_CACHE_DIR cannot be written")
+        return 1
+    return 0
+
+
+# the words
+
+
+#: the options of ``fastmel mel`` that are keywords of MelSpectrogram under the same name
+_MEL_OPTIONS = (
+    *("n_fft", "hop_length", "win_length", "window", "center", "pad_mode", "power"),
+    *("n_mels", "fmin", "fmax", "htk", "norm", "log", "top_db", "engine"),
+)
+
+
+def _rate(word: str) -> int | None:
+    """Read a sampling rate: a whole number of Hz, or "native" as None."""
+    if word == "native":
+        return None
+    if not word.isdecimal() or int(word) == 0:
+        raise argparse.ArgumentTypeError(f"{word!r} is neither a positive number nor 'native'")
+    return int(word)
+
+
+def _window(word: str) -> str | tuple[str | float, ...]:
+    """Read a window: a name, or a name and its parameters, as in "kaiser,14"."""
+    name, *parameters = word.split(",")
+    try:
+        return (name, *map(float, parameters)) if parameters else name
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{word!r}: a number must follow each comma") from None
+
+
+def _norm(word: str) -> str | float | None:
+    """Read a norm of the mel filters: "slaney", "none", or a number."""
+    if word in ("slaney", "none"):
+        return None if word == "none" else word
+    try:
+        return float(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{word!r} is neither 'slaney', 'none' nor a number"
+        ) from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fastmel",
+        description="Mel spectrograms: librosa's numbers, many times faster.",
+        epilog="Each command explains itself: fastmel mel --help",
+    )
+    parser.add_argument("--version", action="version", version=f"fastmel {fastmel.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    mel = commands.add_parser(
+        "mel",
+        help="write the mel spectrograms of audio files",
+        description=_MEL_DESCRIPTION,
+        epilog=_MEL_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    mel.set_defaults(run=_mel)
+    _add_mel_arguments(mel)
+
+    demo = commands.add_parser(
+        "demo",
+        help="make a clip, its log-mel and a picture of it",
+        description="Make a clip of notes, voice and noise (clip.wav), compute its log-mel in dB "
+        "(clip.npy), draw it (clip.png), and say how long the first and the second call took.",
+    )
+    demo.set_defaults(run=_demo)
+    demo.add_argument(
+        *("-o", "--output"),
+        metavar="DIR",
+        type=Path,
+        default=Path("fastmel-demo"),
+        help="where the three files go; made if missing (default: %(default)s)",
+    )
+
+    info = commands.add_parser(
+        "info",
+        help="print versions, processor, threads and cache",
+        description="Print what a report of a wrong or slow result should name.",
+    )
+    info.set_defaults(run=_info)
+    info.add_argument("--json", action="store_true", help="print one JSON object")
+
+    warmup = commands.add_parser(
+        "warmup",
+        help="compile the kernels now, so that no later run waits for it",
+        description="Compile the kernels for the common frame lengths and keep them in the cache, "
+        "as a step of building a Docker image does. Fails if the cache cannot be written.",
+        epilog="The cache is in FASTMEL_CACHE_DIR, or in the user's cache directory.",
+    )
+    warmup.set_defaults(run=_warmup)
+    warmup.add_argument(
+        "--n-fft",
+        metavar="N",
+        type=int,
+        nargs="+",
+        default=[],
+        help=f"frame lengths to add to {', '.join(map(str, _COMMON_N_FFT))}",
+    )
+    return parser
+
+
+_MEL_DESCRIPTION = """\
+Write the mel spectrogram of each audio file as a NumPy array (n_mels, n_frames), float32.
+
+Files are mixed down to one channel and resampled to --sr. One that cannot be read or used is
+named on standard error, and the others are still written. Outputs that exist are replaced,
+each in one step: a reader never sees half a file. Defaults are librosa's, but in dB.
+"""
+
+_MEL_EXAMPLES = """\
+examples:
+  fastmel mel speech.wav -o speech.npy
+  fastmel mel *.flac -o features --plot
+  fastmel mel a.wav b.wav -o both.npz --sr 16000 --n-fft 400 --hop-length 160 --n-mels 80
+  ffmpeg -v error -i film.mkv -f wav - | fastmel mel - -o film.npy
+
+exit codes: 0 all written, 1 some failed, 2 nothing done: bad command line, 130 interrupted
+"""
+
+
+def _add_mel_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("files", nargs="+", metavar="FILE", help="audio file, or - for standard input")
+    add(
+        *("-o", "--output"),
+        metavar="OUT",
+        type=Path,
+        required=True,
+        help="NAME.npy for one input; NAME.npz for one archive, keyed by the inputs' names "
+        "without suffix; anything else is a directory for one .npy each",
+    )
+    add("--plot", action="store_true", help="also write a PNG of each, beside the arrays")
+    add("--quiet", action="store_true", help="print nothing but failures")
+    add("--threads", type=int, metavar="N", help="threads to compute with (default: all cores)")
+    add(
+        "--engine",
+        choices=("auto", "fused", "scipy", "reference"),
+        default="auto",
+        help="what computes (default: %(default)s)",
+    )
+
+    signal = parser.add_argument_group("frames and spectrum")
+    add = signal.add_argument
+    add(
+        "--sr",
+        type=_rate,
+        default=22050,
+        metavar="HZ",
+        help='resample to this rate, or "native": keep each file\'s own (default: %(default)s)',
+    )
+    add("--n-fft", type=int, default=2048, metavar="N", help="frame length (default: %(default)s)")
+    add(
+        "--hop-length",
+        type=int,
+        default=512,
+        metavar="N",
+        help="samples from one frame to the next (default: %(default)s)",
+    )
+    add("--win-length", type=int, metavar="N", help="window length (default: that of the frame)")
+    add(
+        "--window",
+        type=_window,
+        default="hann",
+        metavar="NAME[,X...]",
+        help='SciPy\'s name of the window, as "hamming" or "kaiser,14" (default: %(default)s)',
+    )
+    add(
+        "--no-center",
+        dest="center",
+        action="store_false",
+        help="start the first frame, not centre it, at the first sample",
+    )
+    add(
+        "--pad-mode",
+        default="constant",
+        metavar="MODE",
+        help="how numpy.pad extends the ends of the signal (default: %(default)s)",
+    )
+    add(
+        "--power",
+        type=float,
+        default=2.0,
+        metavar="P",
+        help="exponent of the magnitudes: 1 amplitude, 2 power (default: %(default)s)",
+    )
+
+    bands = parser.add_argument_group("mel bands and logarithm")
+    add = bands.add_argument
+    add("--n-mels", type=int, default=128, metavar="N", help="bands (default: %(default)s)")
+    add("--fmin", type=float, default=0.0, metavar="HZ", help="lowest (default: %(default)s)")
+    add("--fmax", type=float, metavar="HZ", help="highest (default: half the sampling rate)")
+    add("--htk", action="store_true", help="HTK's mel scale instead of Slaney's")
+    add(
+        "--norm",
+        type=_norm,
+        default="slaney",
+        metavar="NORM",
+        help='scale of the bands: "slaney", "none", or the p of an L^p norm (default: %(default)s)',
+    )
+    add(
+        "--log",
+        choices=("none", "db", "ln", "log10"),
+        default="db",
+        help="logarithm of the result (default: %(default)s)",
+    )
+    add("--top-db", type=float, metavar="DB", help="cut dB values this far below the maximum")
