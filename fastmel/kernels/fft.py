@@ -1,0 +1,352 @@
+"""A real FFT on tiles of frames: lane = frame, the rows of a tile in cache.
+
+``n_fft = first * n_points``. The first pass computes a real DFT of size ``first`` over every
+``n_points``-th sample of a frame, the window inside its first butterflies:
+
+    row s, point p:   y_s[p] = sum_j x[p + n_points j] window[...] exp(-2 pi i j s / first)
+
+Of each conjugate pair of rows (s, first - s) only one is kept. A row then is a complex DFT with the
+twiddles between the passes absorbed (see :mod:`.butterflies`):
+
+    bin s + first k:  sum_p y_s[p] z_k**p,   z_k = exp(-2 pi i (s + first k) / n_fft)
+
+done in place by one or more radices whose product is ``n_points``. There is no packing of real
+into half-length complex data and no unpacking: each bin 0 .. n_fft / 2 is an output of exactly one
+kept row (as itself or as its mirror n_fft - bin). Real rows (s = 0 and first / 2) start from real
+values and finish only the half of their blocks that is not a mirror of the rest.
+
+Where ``first`` and ``n_points`` share no factor (400 = 25 x 16) the prime-factor index map removes
+the twiddles between the passes altogether.
+
+All permutations live in tables: where a sample lies, where a bin lands. A *slot* is a complex value
+of all lanes, real parts first; a row is ``n_points`` slots and one more, which keeps the rows' equal
+points from falling into one set of the cache.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from math import gcd, prod
+from typing import Any
+
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from .butterflies import (
+    Complex,
+    constant_twiddle,
+    evaluate,
+    real_dft,
+    root_of_unity,
+    twiddle_keys,
+)
+from .simd import Lanes, fma, literal
+
+__all__ = ["Factors", "Tables", "factorize", "first_pass", "row_pass", "tables"]
+
+
+@dataclass(frozen=True)
+class Factors:
+    """How an FFT of one size is split: ``n_fft = first * product(radices)``."""
+
+    n_fft: int
+    first: int
+    radices: tuple[int, ...]
+
+    @property
+    def n_points(self) -> int:
+        """Points of a row: what the radices multiply to."""
+        return self.n_fft // self.first
+
+    @property
+    def coprime(self) -> bool:
+        """Whether the prime-factor map applies (no twiddles between first pass and rows)."""
+        return gcd(self.first, self.n_points) == 1
+
+    @property
+    def row_indices(self) -> tuple[int, ...]:
+        """The kept rows' indices s, real rows first."""
+        indices = list(real_dft([1] * self.first))
+        return tuple(sorted(indices, key=lambda s: 2 * s % self.first != 0))
+
+    @property
+    def n_real_rows(self) -> int:
+        """Rows with real values: s = 0, and s = first / 2 if there is one."""
+        return 2 - self.first % 2
+
+    def row_pitch(self, width: int) -> int:
+        """Float32 values from a row to the next."""
+        return (self.n_points + 1) * 2 * width
+
+    def blocks(self, level: int, real: bool) -> int:
+        """How many independent transforms a row has at ``level`` (0 is the whole row)."""
+        if level == 0:
+            return 1
+        kept = self.radices[0] // 2 + 1 if real else self.radices[0]
+        return kept * prod(self.radices[1:level])
+
+    def block_length(self, level: int) -> int:
+        """Points of one of those transforms."""
+        return prod(self.radices[level:])
+
+    def constant_twiddles(self, level: int) -> bool:
+        """Whether the butterflies of ``level`` need no table."""
+        return self.coprime and level == 0
+
+    @property
+    def row_twiddles(self) -> int:
+        """Float32 values in a row's part of the twiddle table."""
+        return 2 * sum(
+            self.blocks(level, real=False) * len(twiddle_keys(radix))
+            for level, radix in enumerate(self.radices)
+            if not self.constant_twiddles(level)
+        )
+
+
+@cache
+def factorize(n_fft: int, width: int) -> Factors | None:
+    """The fastest split of ``n_fft`` for vectors of ``width`` lanes; None if it has a factor > 7.
+
+    With 32 vector registers (16 lanes) a first pass of 32 is best and the rows take radices of 8
+    and 16; with 16 registers anything wider than 16 spills, and a first pass of 16 wins.
+    """
+    rest = n_fft
+    for prime in (2, 3, 5, 7):
+        while rest % prime == 0:
+            rest //= prime
+    if rest != 1:
+        return None
+    largest_first = 32 if width == 16 else 16
+    firsts = [f for f in range(1, largest_first + 1) if n_fft % f == 0]
+    # An even first pass keeps two real rows; an odd one pays only as a prime-factor split.
+    even = [f for f in firsts if f % 2 == 0]
+    coprime = [f for f in firsts if f >= 8 and gcd(f, n_fft // f) == 1]
+    first = max(coprime or even or firsts)
+    return Factors(n_fft, first, _radices(n_fft // first))
+
+
+def _radices(n_points: int) -> tuple[int, ...]:
+    """Split a row into radices of at most 16, as few as possible and of like size."""
+    if n_points <= 16:
+        return (n_points,)
+    options = [r for r in range(2, 17) if n_points % r == 0]
+    splits = [(r, *_radices(n_points // r)) for r in options]
+    return min(splits, key=lambda radices: (len(radices), max(radices), -radices[-1]))
+
+
+# tables
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The index tables and constants of one FFT size on tiles of one width."""
+
+    #: (n_points, first) int32: the sample that the first pass reads
+    sample: NDArray[np.int32]
+    #: (n_rows, row_twiddles) float32, interleaved cosine and minus sine
+    twiddles: NDArray[np.float32]
+    #: (1 + n_fft // 2,) int32: the slot in which a bin lands, rows numbered in the tile
+    slot: NDArray[np.int32]
+    #: (1 + n_fft // 2,) int32: the vector in which a bin's power lands
+    power: NDArray[np.int32]
+    #: (1 + n_fft // 2,) float32: 1, or -1 where the slot holds the bin's complex conjugate
+    conjugate: NDArray[np.float32]
+
+
+def tables(factors: Factors) -> Tables:
+    """Work out where samples come from, where bins go, and the twiddles of every row."""
+    n_fft, first, n_points = factors.n_fft, factors.first, factors.n_points
+    p, j = np.ogrid[:n_points, :first]
+    sample = (first * p + n_points * j) % n_fft if factors.coprime else p + n_points * j
+
+    n_bins = 1 + n_fft // 2
+    slot = np.full(n_bins, -1, dtype=np.int32)
+    power = np.full(n_bins, -1, dtype=np.int32)
+    conjugate = np.ones(n_bins, dtype=np.float32)
+    twiddles = []
+    last = factors.radices[-1]
+    for row, s in enumerate(factors.row_indices):
+        real = row < factors.n_real_rows
+        row_table, points = _walk_row(factors, s)
+        twiddles.append(row_table)
+        n_blocks = factors.blocks(len(factors.radices) - 1, real)
+        n_kept = last // 2 + 1 if real and len(factors.radices) == 1 else last
+        for block in range(n_blocks):
+            for k in range(n_kept):
+                place = block * last + k
+                index = _bin(factors, s, points[place])
+                mirrored = 2 * index > n_fft
+                index = n_fft - index if mirrored else index
+                slot[index] = row * (n_points + 1) + place
+                power[index] = 2 * (row * (n_points + 1) + block * last) + k
+                conjugate[index] = -1 if mirrored else 1
+    return Tables(
+        sample=np.ascontiguousarray(sample, dtype=np.int32),
+        twiddles=np.array(twiddles, dtype=np.float32).reshape(len(twiddles), -1),
+        slot=slot,
+        power=power,
+        conjugate=conjugate,
+    )
+
+
+def _walk_row(factors: Factors, s: int) -> tuple[list[float], list[int]]:
+    """The twiddles of row ``s`` in the order of its passes, and the output index k of each place."""
+    # theta of a block is exp(-2 pi i exponent / base)
+    base, first_exponent = (factors.n_points, 0) if factors.coprime else (factors.n_fft, s)
+    table: list[float] = []
+    blocks = [(first_exponent, 0)]  # (exponent of theta, k so far)
+    for level, radix in enumerate(factors.radices):
+        length = factors.block_length(level)
+        stride = length // radix
+        if not factors.constant_twiddles(level):
+            for exponent, _ in blocks:
+                for power, turn in twiddle_keys(radix):
+                    turns = exponent * stride * power + turn * (base // radix)
+                    table += root_of_unity(turns, base)
+        n_done = factors.n_points // length
+        blocks = [
+            (exponent + base // length * k, done + n_done * k)
+            for exponent, done in blocks
+            for k in range(radix)
+        ]
+    return table, [k for _, k in blocks]
+
+
+def _bin(factors: Factors, s: int, k: int) -> int:
+    """The frequency bin of output ``k`` of row ``s``."""
+    n_fft, first, n_points = factors.n_fft, factors.first, factors.n_points
+    if not factors.coprime:
+        return (s + first * k) % n_fft
+    # Chinese remainders: bin = s modulo first, k modulo n_points
+    return (s * n_points * pow(n_points, -1, first) + k * first * pow(first, -1, n_points)) % n_fft
+
+
+# passes
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def first_pass(
+    typing_context: Any,
+    width: Any,
+    n_fft: Any,
+    samples: Any,
+    offsets: Any,
+    window: Any,
+    rows: Any,
+) -> Any:
+    """Window and transform every column: real DFTs of size ``first`` into the rows of a tile.
+
+    samples: address of the tile's samples; offsets: address of an int32 (n_points, first) table of
+    float32 offsets to it; window: address of float32 (n_points, first); rows: address of the tile.
+    """
+    factors = _literal_factors(width, n_fft)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = Lanes(builder, literal(width))
+        samples, offsets, window, rows = arguments[2:]
+        first, pitch = factors.first, factors.row_pitch(lanes.width)
+        with lanes.loop(factors.n_points) as p:
+            column_offsets = lanes.offset(offsets, p, first)
+            column_window = lanes.offset(window, p, first)
+            column = [
+                lanes.load(samples, lanes.load_integer(column_offsets, j)) for j in range(first)
+            ]
+            weights = [lanes.broadcast(column_window, j) for j in range(first)]
+            outputs = real_dft(column, weights)
+            point = lanes.offset(rows, p, 2 * lanes.width)
+            for row, s in enumerate(factors.row_indices):
+                re, im = outputs[s]
+                lanes.store(re, point, row * pitch)
+                if row >= factors.n_real_rows:
+                    lanes.store(im, point, row * pitch + lanes.width)
+        return context.get_dummy_value()
+
+    return types.void(width, n_fft, samples, offsets, window, rows), emit
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def row_pass(
+    typing_context: Any,
+    width: Any,
+    n_fft: Any,
+    real: Any,
+    to_power: Any,
+    row: Any,
+    twiddles: Any,
+) -> Any:
+    """Transform one row of a tile in place.
+
+    real: 1 for a row of real values; to_power: 1 to end in the powers ``re**2 + im**2`` (half the
+    size, at the start of each block), 0 to end in complex values; row, twiddles: addresses.
+    """
+    factors = _literal_factors(width, n_fft)
+    is_real, ends_in_power = bool(literal(real)), bool(literal(to_power))
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = Lanes(builder, literal(width))
+        row, twiddles = arguments[4:]
+        for level, radix in enumerate(factors.radices):
+            constant = factors.constant_twiddles(level)
+            n_keys = 0 if constant else 2 * len(twiddle_keys(radix))
+            length = factors.block_length(level)
+            with lanes.loop(factors.blocks(level, is_real)) as block:
+                keys = lanes.offset(twiddles, block, n_keys)
+                points = lanes.offset(row, block, length * 2 * lanes.width)
+                _transform_block(
+                    lanes,
+                    radix,
+                    None if constant else keys,
+                    points,
+                    stride=length // radix,
+                    real=is_real and level == 0,
+                    to_power=ends_in_power and length == radix,
+                )
+            twiddles = lanes.offset(twiddles, factors.blocks(level, real=False) * n_keys)
+        return context.get_dummy_value()
+
+    return types.void(width, n_fft, real, to_power, row, twiddles), emit
+
+
+def _literal_factors(width: Any, n_fft: Any) -> Factors:
+    factors = factorize(literal(n_fft), literal(width))
+    assert factors is not None, "plans are made for sizes that factorize() splits"
+    return factors
+
+
+def _transform_block(
+    lanes: Lanes,
+    radix: int,
+    keys: Any,
+    points: Any,
+    *,
+    stride: int,
+    real: bool,
+    to_power: bool,
+) -> None:
+    """One radix over the ``stride`` interleaved transforms of a block."""
+    slot = 2 * lanes.width
+    if keys is None:
+        twiddle = constant_twiddle(radix)
+    else:
+        loaded = {
+            key: (lanes.broadcast(keys, 2 * i), lanes.broadcast(keys, 2 * i + 1))
+            for i, key in enumerate(twiddle_keys(radix))
+        }
+
+        def twiddle(power: int, turn: int) -> Complex:
+            return loaded[power, turn]
+
+    with lanes.loop(stride) as b:
+        start = lanes.offset(points, b, slot)
+        y = []
+        for a in range(radix):
+            place = a * stride * slot
+            y.append((lanes.load(start, place), 0 if real else lanes.load(start, place + lanes.width)))
+        outputs = evaluate(y, twiddle)[: radix // 2 + 1 if real else radix]
+        for k, (re, im) in enumerate(outputs):
+            if to_power:
+                lanes.store(fma(re, re, im * im), start, k * lanes.width)
+            else:
+                lanes.store(re, start, k * stride * slot)
+                lanes.store(lanes.wrap(im), start, k * stride * slot + lanes.width)

@@ -1,0 +1,301 @@
+"""The stages around the FFT on one tile of frames: load, mel bands and log, spectrum out.
+
+A tile is ``width`` neighbouring frames, one in each lane. All addresses are ``intp``; pitches and
+offsets count values, not bytes.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .simd import (
+    FLOAT,
+    INTP,
+    ITEM,
+    Accumulator,
+    Lanes,
+    Number,
+    Vector,
+    fma,
+    literal,
+)
+
+__all__ = [
+    "magnitudes",
+    "mel_bands",
+    "store_spectrum",
+    "transpose_columns",
+]
+
+
+# samples in
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def transpose_columns(
+    typing_context: Any,
+    width: Any,
+    samples: Any,
+    pitch: Any,
+    height: Any,
+    n_columns: Any,
+    out: Any,
+) -> Any:
+    """Write ``out[r, c] = samples[c * pitch + r]`` for r < height, c < n_columns.
+
+    Column c is the stretch of samples between the starts of frames c and c + 1, so sample
+    ``j * height + r`` of all frames of the tile lies together at ``out[r, j:]``: what overlapping
+    frames share is transposed once. ``n_columns`` is ``width`` and a multiple of 4 more.
+
+    Returns 1 if a value was infinite or not a number, else 0: the check costs one multiply-add a
+    vector here and a pass over the signal anywhere else.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = Lanes(builder, literal(width))
+        samples, pitch, height, n_columns, out = arguments[1:]
+        non_finite = Accumulator(lanes)
+
+        def check(vector: Vector) -> Vector:
+            # x * 0 is 0, or NaN for what is not finite; NaN stays in the sum
+            non_finite.set(vector.fma(lanes.wrap(0.0), non_finite.get()))
+            return vector
+
+        def block(first_row: Any) -> None:
+            """``width`` rows of every column, from ``first_row`` on."""
+            source = lanes.offset(samples, first_row)
+            target = lanes.offset(out, builder.mul(first_row, n_columns))
+            columns = [
+                check(lanes.load(lanes.offset(source, pitch, c))) for c in range(lanes.width)
+            ]
+            for r, row in enumerate(lanes.transpose(columns)):
+                lanes.store(row, lanes.offset(target, n_columns, r))
+            n_quads = builder.sdiv(
+                builder.sub(n_columns, lanes.index(lanes.width)), lanes.index(4)
+            )
+            with lanes.loop(n_quads) as quad:
+                c = builder.add(lanes.index(lanes.width), builder.mul(quad, lanes.index(4)))
+                column = lanes.offset(source, builder.mul(c, pitch))
+                four = [check(lanes.load(lanes.offset(column, pitch, i))) for i in range(4)]
+                place = lanes.offset(target, c)
+                for i, vector in enumerate(lanes.transpose_quads(four)):
+                    for part, quarter in enumerate(lanes.parts(vector)):
+                        lanes.store(quarter, lanes.offset(place, n_columns, 4 * part + i))
+
+        tall_enough = builder.icmp_signed(">=", height, lanes.index(lanes.width))
+        with builder.if_else(tall_enough) as (then, otherwise):
+            with then:
+                n_blocks = builder.sdiv(height, lanes.index(lanes.width))
+                with lanes.loop(n_blocks) as i:
+                    block(builder.mul(i, lanes.index(lanes.width)))
+                remainder = builder.srem(height, lanes.index(lanes.width))
+                with builder.if_then(builder.icmp_signed("!=", remainder, lanes.index(0))):
+                    block(builder.sub(height, lanes.index(lanes.width)))  # overlaps the last
+            with otherwise, lanes.loop(height) as r, lanes.loop(n_columns) as c:
+                place = builder.add(builder.mul(c, pitch), r)
+                value = lanes.load_scalar(samples, place)
+                check(lanes.splat(value))
+                target = lanes.offset(out, builder.add(builder.mul(r, n_columns), c))
+                builder.store(value, lanes.pointer(target, FLOAT), align=ITEM)
+
+        found = non_finite.get().value
+        lost = builder.fcmp_unordered("uno", found, found)
+        bits = builder.bitcast(lost, ir.IntType(lanes.width))
+        return builder.zext(builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0)), INTP)
+
+    return types.intp(width, samples, pitch, height, n_columns, out), emit
+
+
+# mel and log out
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def magnitudes(typing_context: Any, width: Any, n_bins: Any, places: Any, rows: Any) -> Any:
+    """Replace the power of every bin by its square root."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = Lanes(builder, literal(width))
+        n_bins, places, rows = arguments[1:]
+        with lanes.loop(n_bins) as k:
+            place = lanes.offset(rows, lanes.load_integer(places, k), lanes.width)
+            power = lanes.load(place)
+            root = builder.call(lanes.function("llvm.sqrt", 1), [power.value])
+            lanes.store(Vector(lanes, root), place)
+        return context.get_dummy_value()
+
+    return types.void(width, n_bins, places, rows), emit
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def mel_bands(
+    typing_context: Any,
+    width: Any,
+    to_log: Any,
+    n_mels: Any,
+    rows: Any,
+    places: Any,
+    bands: Any,
+    weights: Any,
+    scaling: Any,
+    out: Any,
+    pitch: Any,
+) -> Any:
+    """Weigh and sum the bins of every mel band, take the log, store one vector a band.
+
+    rows: address of the tile's powers; places: int32 table of the vector that holds a bin;
+    bands: int32 (n_mels, 2) first bin and number of bins; weights: float32, band after band;
+    scaling: float32 (amin, value at amin, factor of log2, offset), used with ``to_log`` = 1;
+    out: address of the first band's first frame; pitch: from a band to the next.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = Lanes(builder, literal(width))
+        n_mels, rows, places, bands, weights, scaling, out, pitch = arguments[2:]
+        logarithm = Logarithm(lanes, scaling) if literal(to_log) else None
+        weight = cgutils.alloca_once_value(builder, weights)
+        total = Accumulator(lanes)
+        with lanes.loop(n_mels) as m:
+            band = lanes.offset(bands, m, 2)
+            band_places = lanes.offset(places, lanes.load_integer(band, 0))
+            n_bins = lanes.load_integer(band, 1)
+            band_weights = builder.load(weight)
+            total.set(lanes.wrap(0.0))
+            with lanes.loop(n_bins) as k:
+                power = lanes.load(
+                    lanes.offset(rows, lanes.load_integer(band_places, k), lanes.width)
+                )
+                total.set(fma(power, lanes.broadcast(band_weights, k), total.get()))
+            builder.store(lanes.offset(band_weights, n_bins), weight)
+            value = total.get() if logarithm is None else logarithm(total.get())
+            lanes.store(value, lanes.offset(out, builder.mul(m, pitch)))
+        return context.get_dummy_value()
+
+    arguments = (n_mels, rows, places, bands, weights, scaling, out, pitch)
+    return types.void(width, to_log, *arguments), emit
+
+
+#: log(1 + f) - f + f**2 / 2 over f**3 on sqrt(1/2) - 1 <= f <= sqrt(2) - 1, highest power first:
+#: Cephes logf (S. Moshier), relative error below 6e-8 in single precision
+LOG_POLYNOMIAL = (
+    7.0376836292e-2,
+    -1.1514610310e-1,
+    1.1676998740e-1,
+    -1.2420140846e-1,
+    1.4249322787e-1,
+    -1.6668057665e-1,
+    2.0000714765e-1,
+    -2.4999993993e-1,
+    3.3333331174e-1,
+)
+LOG2_E = 1.4426950408889634
+SQRT_HALF = 0.70710678118654752
+
+
+class Logarithm:
+    """``factor * log2(max(x, amin)) + offset`` on vectors, exact at the floor.
+
+    What is not larger than amin gives the tabulated value, so that digital silence is the floor to
+    the last bit; infinity and NaN come out as they are.
+    """
+
+    def __init__(self, lanes: Lanes, scaling: Any) -> None:
+        self.lanes = lanes
+        self.amin, self.floor, self.factor, self.offset = (
+            lanes.broadcast(scaling, i) for i in range(4)
+        )
+
+    def __call__(self, x: Vector) -> Vector:
+        lanes, builder = self.lanes, self.lanes.builder
+        bits = builder.bitcast(x.value, lanes.mask)
+
+        def integers(value: int) -> Any:
+            return ir.Constant(lanes.mask, [value] * lanes.width)
+
+        # x = mantissa * 2**exponent with the mantissa in [sqrt(1/2), sqrt(2)): the exponent is
+        # read after a shift of the boundary from 1 to sqrt(1/2) (0x3f3504f3)
+        shifted = builder.sub(bits, integers(0x3F3504F3))
+        exponent_bits = builder.ashr(shifted, integers(23))
+        mantissa_bits = builder.sub(bits, builder.shl(exponent_bits, integers(23)))
+        exponent = Vector(lanes, builder.sitofp(exponent_bits, lanes.type))
+        f = Vector(lanes, builder.bitcast(mantissa_bits, lanes.type)) - 1.0
+        square = f * f
+        polynomial: Number = LOG_POLYNOMIAL[0]
+        for coefficient in LOG_POLYNOMIAL[1:]:
+            polynomial = fma(polynomial, f, coefficient)
+        natural = fma(fma(polynomial, f, -0.5), square, f)
+        scaled = fma(natural * LOG2_E, self.factor, self.offset)
+        result = fma(exponent, self.factor, scaled)
+
+        infinity = lanes.wrap(float("inf"))
+        regular = builder.fcmp_ordered("<", x.value, infinity.value)
+        result_value = builder.select(regular, result.value, x.value)
+        quiet = builder.fcmp_ordered("<=", x.value, self.amin.value)
+        return Vector(lanes, builder.select(quiet, self.floor.value, result_value))
+
+
+# spectrum out
+
+
+@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+def store_spectrum(
+    typing_context: Any,
+    width: Any,
+    n_bins: Any,
+    rows: Any,
+    slots: Any,
+    conjugates: Any,
+    n_frames: Any,
+    out: Any,
+) -> Any:
+    """Write the bins of the first ``n_frames`` frames as interleaved complex values.
+
+    rows: address of the tile's complex values; slots: int32 table of a bin's slot; conjugates:
+    float32, 1 or -1 for each bin; out: address of (n_frames, n_bins) complex64 values.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = Lanes(builder, literal(width))
+        n_bins, rows, slots, conjugates, n_frames, out = arguments[1:]
+        half = lanes.width // 2
+        frame_pitch = builder.mul(n_bins, lanes.index(2))
+
+        def block(first_bin: Any) -> list[Vector]:
+            """For each frame, the values of ``width / 2`` bins side by side."""
+            vectors = []
+            for i in range(half):
+                k = builder.add(first_bin, lanes.index(i))
+                slot = lanes.offset(rows, lanes.load_integer(slots, k), 2 * lanes.width)
+                vectors.append(lanes.load(slot))
+                vectors.append(
+                    lanes.load(slot, lanes.width) * lanes.broadcast(conjugates, k)  # type: ignore[arg-type]
+                )
+            return lanes.transpose(vectors)
+
+        with lanes.loop(builder.sdiv(n_bins, lanes.index(half))) as i:
+            first_bin = builder.mul(i, lanes.index(half))
+            target = lanes.offset(out, first_bin, 2)
+            for frame, vector in enumerate(block(first_bin)):
+                valid = builder.icmp_signed("<", lanes.index(frame), n_frames)
+                with builder.if_then(valid):
+                    lanes.store(vector, lanes.offset(target, frame_pitch, frame))
+        n_done = builder.sub(n_bins, builder.srem(n_bins, lanes.index(half)))
+        n_left = builder.sub(n_bins, n_done)
+        with lanes.loop(n_left) as i:
+            k = builder.add(n_done, i)
+            slot = lanes.offset(rows, lanes.load_integer(slots, k), 2 * lanes.width)
+            sign = lanes.load_scalar(conjugates, k)
+            with lanes.loop(n_frames) as frame:
+                target = lanes.offset(out, builder.mul(frame, frame_pitch))
+                target = lanes.offset(target, k, 2)
+                re = lanes.load_scalar(slot, frame)
+                im = lanes.load_scalar(lanes.offset(slot, lanes.width), frame)
+                builder.store(re, lanes.pointer(target, FLOAT), align=ITEM)
+                place = lanes.pointer(lanes.offset(target, 1), FLOAT)
+                builder.store(builder.fmul(im, sign), place, align=ITEM)
+        return context.get_dummy_value()
+
+    arguments = (n_bins, rows, slots, conjugates, n_frames, out)
+    return types.void(width, *arguments), emit
