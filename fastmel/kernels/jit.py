@@ -35,6 +35,7 @@ from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
+from numba.core.runtime.nrt import rtsys
 from numba.core.serialize import dumps
 
 from fastmel import __version__
@@ -88,8 +89,8 @@ def jit(function: F | None = None, /, *, fastmath: bool = True) -> F | Callable[
 
 def _kernel(function: F, fastmath: bool) -> F:
     # Two kernels of one factory differ in their closures only, but Numba names their machine code
-    # by qualified name, argument types and a per-process counter. Loaded from the caches of two
-    # processes they could carry the same symbol, and one would run in place of the other.
+    # by qualified name, argument types and a per-process counter. Compiled by two processes and
+    # loaded by a third they can carry the same symbol, and one would run in place of the other.
     if function.__closure__:
         closure = hashlib.sha256(_closure(function).encode()).hexdigest()[:12]
         function.__qualname__ += f".{closure}"
@@ -202,18 +203,23 @@ def _user_cache() -> Path:
 @cache
 def _edition() -> str:
     """Name what all files of one directory have in common: versions, CPU and kernel sources."""
-    package = Path(__file__).parents[1]
-    sources = hashlib.sha256(__version__.encode())
-    for floor in ("engines", "kernels"):
-        for path in sorted((package / floor).glob("*.py")):
-            sources.update(path.name.encode() + b"\0" + path.read_bytes())
     llvm_version = ".".join(map(str, llvm.llvm_version_info))
     python = f"{sys.version_info.major}{sys.version_info.minor}{getattr(sys, 'abiflags', '')}"
     cpu = re.sub(r"[^\w.-]", "_", cpu_name())
-    return (
-        f"nb{numba.__version__}-llvm{llvm_version}-py{python}-{cpu}-w{simd_width()}"
-        f"-{sources.hexdigest()[:16]}"
-    )
+    return f"nb{numba.__version__}-llvm{llvm_version}-py{python}-{cpu}-w{simd_width()}-{_SOURCES}"
+
+
+def _hash_sources() -> str:
+    """Hash the version and every source file that kernels are made in."""
+    sources = hashlib.sha256(__version__.encode())
+    for floor in ("engines", "kernels"):
+        for path in sorted((Path(__file__).parents[1] / floor).glob("*.py")):
+            sources.update(path.name.encode() + b"\0" + path.read_bytes())
+    return sources.hexdigest()[:16]
+
+
+#: Taken now and not at the first compilation, when somebody may have edited what was imported.
+_SOURCES = _hash_sources()
 
 
 class _KernelCache(NullCache):
@@ -238,9 +244,10 @@ class _KernelCache(NullCache):
         for directory in _directories():
             # Unpickling can raise anything, and whatever it is, compiling afresh is the answer.
             with contextlib.suppress(Exception):
-                payload = _read(directory, name)
-                target_context.refresh()
-                parts = pickle.loads(payload)
+                parts = pickle.loads(_read(directory, name))
+                # All that finished code needs of Numba. What compiling needs would take 0.2 to
+                # 0.4 s to load, and the compiler itself asks for it when it is called.
+                rtsys.initialize(target_context)
                 return CompileResult._rebuild(target_context, *parts)  # type: ignore[no-untyped-call]
         return None
 
