@@ -50,7 +50,12 @@ _FASTMATH = frozenset({"contract", "reassoc", "nsz"})
 #: Numba's settings (from NUMBA_OPT and so on) that change the code of a kernel.
 _SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "BOUNDSCHECK", "DEBUGINFO_DEFAULT")
 
+#: Types whose repr is the same in every process and tells all values apart.
+_PLAIN = (int, float, str, NoneType, np.generic, np.dtype, numba.types.Type)
+
 _UNUSED_DAYS = 90
+
+_has_warned = False
 
 
 class CacheWarning(RuntimeWarning):
@@ -91,30 +96,30 @@ def _kernel(function: F, fastmath: bool) -> F:
     # Two kernels of one factory differ in their closures only, but Numba names their machine code
     # by qualified name, argument types and a per-process counter. Compiled by two processes and
     # loaded by a third they can carry the same symbol, and one would run in place of the other.
-    if function.__closure__:
-        closure = hashlib.sha256(_closure(function).encode()).hexdigest()[:12]
-        function.__qualname__ += f".{closure}"
+    identity = hashlib.sha256(_identify(function).encode()).hexdigest()
+    if "<locals>" in function.__qualname__:
+        function.__qualname__ += f".{identity[:12]}"
     kernel: Any = numba.njit(
         nogil=True, error_model="numpy", fastmath=set(_FASTMATH) if fastmath else False
     )(function)
-    kernel._cache = _KernelCache(f"{function.__module__}.{function.__qualname__} {fastmath}")
+    kernel._cache = _KernelCache(f"{identity} {fastmath}")
     return kernel  # type: ignore[no-any-return]
 
 
-def _closure(function: Any) -> str:
-    """Describe what a function closes over, in the same words in every process."""
-    return repr([_describe(cell.cell_contents) for cell in function.__closure__ or ()])
-
-
-def _describe(value: Any) -> str:
+def _identify(value: Any) -> str:
+    """Describe a function, or a value that one closes over, in the same words in every process."""
     value = unwrap(value)  # kernels and intrinsics wrap the function that they were made of
-    if isinstance(value, tuple):
-        return repr([_describe(item) for item in value])
     if isinstance(value, FunctionType):
-        return f"{value.__module__}.{value.__qualname__}{_closure(value)}"
+        code = value.__code__
+        closure = [_identify(cell.cell_contents) for cell in value.__closure__ or ()]
+        # The sources are hashed once for all; this is for functions of one name in one module.
+        place = (value.__module__, value.__qualname__, code.co_firstlineno, code.co_code)
+        return repr((place, [c for c in code.co_consts if isinstance(c, _PLAIN)], closure))
+    if isinstance(value, tuple):
+        return repr([_identify(item) for item in value])
     if isinstance(value, type):
         return f"{value.__module__}.{value.__qualname__}"
-    if isinstance(value, int | float | str | NoneType | np.generic | np.dtype | numba.types.Type):
+    if isinstance(value, _PLAIN):
         return f"{type(value).__name__} {value!r}"
     raise TypeError(
         f"a kernel cannot close over {value!r}: use numbers, strings, dtypes, functions, kernels, "
@@ -227,12 +232,12 @@ class _KernelCache(NullCache):
 
     Parameters
     ----------
-    name : str
+    identity : str
         What tells the kernel from all others of this package.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, identity: str) -> None:
+        self._identity = identity
 
     @property
     def cache_path(self) -> str | None:
@@ -257,23 +262,23 @@ class _KernelCache(NullCache):
             return
         name = self._file_name(signature)
         payload: bytes = dumps(result._reduce())  # type: ignore[no-untyped-call]
-        failure: OSError | None = None
+        failures = []
         for directory in directories:
             try:
                 _write(directory, name, payload)
                 return
             except OSError as error:
-                failure = failure or error
-        _warn_once(directories[0].parent, failure)
+                failures.append(error)
+        _warn_once(directories[0].parent, failures[0])
 
     def _file_name(self, signature: Any) -> str:
-        identity = (
-            self._name,
+        key = (
+            self._identity,
             str(signature),
             _codegen_identity(),
             [vars(config)[name] for name in _SETTINGS],
         )
-        return hashlib.sha256(repr(identity).encode()).hexdigest()[:40]
+        return hashlib.sha256(repr(key).encode()).hexdigest()[:40]
 
 
 def _read(directory: Path, name: str) -> bytes:
@@ -335,8 +340,11 @@ def _prune(root: Path) -> None:
                 shutil.rmtree(directory, ignore_errors=True)
 
 
-@cache
 def _warn_once(root: Path, failure: OSError) -> None:
+    global _has_warned
+    if _has_warned:
+        return
+    _has_warned = True
     warnings.warn(
         f"fastmel cannot keep its compiled kernels in {root} ({failure}), so every new process "
         "compiles them again: set FASTMEL_CACHE_DIR to a directory that is yours and can be "
