@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
         except OSError as error:
-            _complain(f"error: {_reason(error)}")
+            _complain(f"error: {f'{error.filename}: ' if error.filename else ''}{_reason(error)}")
             return 1
         except KeyboardInterrupt:
             _complain("interrupted")
@@ -74,10 +74,9 @@ def _complain(text: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Tell in one line what went wrong."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split()) or type(error).__name__
+    """Tell in one line what went wrong, without the name of the file."""
+    text = getattr(error, "strerror", None) or getattr(error, "error_string", None) or str(error)
+    return " ".join(text.split()) or type(error).__name__
 
 
 @contextmanager
@@ -88,9 +87,10 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
         with open(temporary, "wb") as file:
             yield file
         os.replace(temporary, path)
-    except BaseException:
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
 
 
 def _timed(call: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Any, float]:
@@ -131,8 +131,7 @@ def _mel(args: argparse.Namespace) -> int:
     failed = 0
     for name, source in names.items():
         try:
-            audio = io.BytesIO(sys.stdin.buffer.read()) if source == "-" else source
-            (y, sr), reading = _timed(fastmel.load, audio, sr=args.sr)
+            (y, sr), reading = _timed(_load, source, args.sr)
             result, computing = _timed(transform(sr), y)
         except (OSError, ValueError, MemoryError, soundfile.SoundFileError) as error:
             failed += 1
@@ -162,6 +161,15 @@ def _mel(args: argparse.Namespace) -> int:
                 with entries.open(f"{name}.npy", "w", force_zip64=True) as entry:
                     np.lib.format.write_array(entry, result)
     return 1 if failed else 0
+
+
+def _load(source: str, sr: int | None) -> Any:
+    """Return samples and sampling rate of a file, or of standard input for ``-``."""
+    if source == "-":
+        return fastmel.load(sys.stdin.buffer.read(), sr=sr)
+    # Opened here, because the system knows more reasons for a refusal than libsndfile has words.
+    with open(source, "rb") as file:
+        return fastmel.load(file, sr=sr)
 
 
 def _names(files: list[str]) -> dict[str, str]:
@@ -264,7 +272,7 @@ def _warmup(args: argparse.Namespace) -> int:
 
     silence = np.zeros(22050, dtype=np.float32)
     for n_fft in sorted({*_COMMON_N_FFT, *args.n_fft}):
-        transform = fastmel.MelSpectrogram(n_fft=n_fft, log="db")
+        transform = fastmel.MelSpectrogram(n_fft=n_fft, n_mels=1, log="db")
         _, seconds = _timed(transform, silence)
         print(f"n_fft {n_fft:>5}  {seconds:6.2f} s  ({transform.engine} engine)", flush=True)
     if cache_directory() is None:
@@ -279,7 +287,7 @@ def _warmup(args: argparse.Namespace) -> int:
 #: the options of ``fastmel mel`` that are keywords of MelSpectrogram under the same name
 _MEL_OPTIONS = (
     *("n_fft", "hop_length", "win_length", "window", "center", "pad_mode", "power"),
-    *("n_mels", "fmin", "fmax", "htk", "norm", "log", "top_db", "engine"),
+    *("n_mels", "fmin", "fmax", "htk", "norm", "ref", "top_db", "engine"),
 )
 
 
@@ -301,16 +309,21 @@ def _window(word: str) -> str | tuple[str | float, ...]:
         raise argparse.ArgumentTypeError(f"{word!r}: a number must follow each comma") from None
 
 
-def _norm(word: str) -> str | float | None:
-    """Read a norm of the mel filters: "slaney", "none", or a number."""
-    if word in ("slaney", "none"):
-        return None if word == "none" else word
-    try:
-        return float(word)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{word!r} is neither 'slaney', 'none' nor a number"
-        ) from None
+def _number_or(*words: str) -> Callable[[str], str | float | None]:
+    """Make a reader of either a number or one of the words; the word "none" is read as None."""
+
+    def read(word: str) -> str | float | None:
+        if word in words:
+            return None if word == "none" else word
+        try:
+            return float(word)
+        except ValueError:
+            expected = ", ".join(map(repr, words))
+            raise argparse.ArgumentTypeError(
+                f"{word!r} is neither a number nor {expected}"
+            ) from None
+
+    return read
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -449,7 +462,8 @@ def _add_mel_arguments(parser: argparse.ArgumentParser) -> None:
         "--pad-mode",
         default="constant",
         metavar="MODE",
-        help="how numpy.pad extends the ends of the signal (default: %(default)s)",
+        help="how the ends are extended: constant (zeros), reflect, edge, symmetric, linear_ramp "
+        "or empty (default: %(default)s)",
     )
     add(
         "--power",
@@ -467,15 +481,23 @@ def _add_mel_arguments(parser: argparse.ArgumentParser) -> None:
     add("--htk", action="store_true", help="HTK's mel scale instead of Slaney's")
     add(
         "--norm",
-        type=_norm,
+        type=_number_or("slaney", "none"),
         default="slaney",
         metavar="NORM",
-        help='scale of the bands: "slaney", "none", or the p of an L^p norm (default: %(default)s)',
+        help="scale of the bands: slaney, none, or the p of an L^p norm (default: %(default)s)",
     )
     add(
         "--log",
         choices=("none", "db", "ln", "log10"),
         default="db",
         help="logarithm of the result (default: %(default)s)",
+    )
+    add(
+        "--ref",
+        type=_number_or("max"),
+        default=1.0,
+        metavar="VALUE",
+        help="what becomes 0 after the logarithm: a number, or max for each file's largest value "
+        "(default: %(default)s)",
     )
     add("--top-db", type=float, metavar="DB", help="cut dB values this far below the maximum")

@@ -19,7 +19,7 @@ _DB_RANGE = 80.0
 #: Hz, labelled on the axis where they fall within it
 _OCTAVES = [125.0 * 2**octave for octave in range(12)]
 
-_SCALES = {None: "mel power", "db": "dB", "ln": "ln of mel power", "log10": "log10 of mel power"}
+_SCALE_NAMES = {None: "linear", "db": "dB", "ln": "ln", "log10": "log10"}
 
 
 def save_mel(
@@ -66,7 +66,7 @@ def save_mel(
         extent=(left, left + n_frames * frame, bottom, top),
     )
     figure.colorbar(
-        image, label=_SCALES[config.log], extend="min" if clipped else "neither", pad=0.01
+        image, label=_SCALE_NAMES[config.log], extend="min" if clipped else "neither", pad=0.01
     )
     ticks = _round_frequencies(*(float(mel_to_hz(edge, htk=config.htk)) for edge in (bottom, top)))
     axes.set_yticks(hz_to_mel(ticks, htk=config.htk), [f"{hz:g}" for hz in ticks])

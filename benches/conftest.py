@@ -1,0 +1,69 @@
+"""How things are measured: in turns, in one process, on one thread.
+
+A call of ours and each rival's are timed in turns, so that a change of clock speed or a busy
+neighbour meets all of them, and what is reported is the median of the ratios of neighbours.
+"""
+
+import time
+from statistics import median
+
+import pytest
+from threadpoolctl import threadpool_limits
+
+import fastmel
+
+#: what one comparison may take, seconds
+PATIENCE = 4.0
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Let fastmel, and the BLAS and OpenMP libraries that rivals call, use one thread."""
+    before = fastmel.get_num_threads()
+    fastmel.set_num_threads(1)
+    with threadpool_limits(1):
+        yield
+    fastmel.set_num_threads(before)
+
+
+@pytest.fixture
+def compare(benchmark):
+    """Make a function that times a call in turns with its rivals and keeps their figures.
+
+    ``compare(ours, {"librosa": theirs}, units=n_frames)`` adds to the benchmark's
+    ``extra_info`` the units of work in a call, and for each rival its median in seconds and the
+    median ratio of its time to ours.
+    """
+
+    def run(ours, rivals, units=None, max_rounds=200):
+        for call in (ours, *rivals.values()):
+            call()  # compile, load, plan
+        rounds = _rounds([ours, *rivals.values()], max_rounds)
+        times = {name: [] for name in rivals}
+
+        def take_turns():
+            for name, rival in rivals.items():
+                start = time.perf_counter()
+                rival()
+                times[name].append(time.perf_counter() - start)
+
+        benchmark.pedantic(ours, setup=take_turns, rounds=rounds)
+        own = benchmark.stats.stats.data if benchmark.enabled else []
+        benchmark.extra_info["units"] = units
+        benchmark.extra_info["rivals"] = {
+            name: {
+                "median": median(theirs),
+                "ratio": median(a / b for a, b in zip(theirs, own, strict=True)),
+            }
+            for name, theirs in times.items()
+            if own
+        }
+
+    return run
+
+
+def _rounds(calls, most):
+    start = time.perf_counter()
+    for call in calls:
+        call()
+    return max(5, min(most, int(PATIENCE / (time.perf_counter() - start))))

@@ -1,0 +1,119 @@
+"""Measure, and write the figures into README.md and benches/results.json.
+
+Run from an environment with the ``bench`` extra, on a machine that does nothing else:
+
+    python benches/table.py
+
+Takes about five minutes. What is measured and how is in the bench files and in conftest.py.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+README = HERE.parent / "README.md"
+RESULTS = HERE / "results.json"
+
+BEGIN = "<!-- speed table, written by benches/table.py -->\n"
+END = "<!-- end of speed table -->"
+
+#: the case that is measured again as a processor without AVX-512 would run it
+EIGHT_LANES = "bench_mel.py::bench_log_mel[60 s, 22.05 kHz, 2048/512/128]"
+
+
+def measure(*benches, **environment):
+    """Run benches in a new process and return pytest-benchmark's report on them."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report.json")
+        command = [sys.executable, "-m", "pytest", "--quiet", f"--benchmark-json={report}"]
+        targets = [str(HERE / bench) for bench in benches]
+        environment = {**os.environ, **environment}
+        subprocess.run([*command, *targets], env=environment, cwd=HERE.parent, check=True)
+        return json.loads(report.read_text())
+
+
+def digest(report, note=""):
+    """Reduce a report to what is worth keeping: one dict per bench, times in seconds."""
+    return [
+        {
+            "bench": bench["name"] + note,
+            "median": bench["stats"]["median"],
+            "rounds": bench["stats"]["rounds"],
+            **bench["extra_info"],
+        }
+        for bench in report["benchmarks"]
+    ]
+
+
+def time_text(seconds):
+    for unit, scale in ("s", 1), ("ms", 1e3):
+        if seconds * scale >= 1:
+            return f"{seconds * scale:.3g} {unit}"
+    return f"{seconds * 1e6:.3g} µs"
+
+
+def title(entry):
+    name, _, case = entry["bench"].removeprefix("bench_").partition("[")
+    return ", ".join(filter(None, (name.replace("_", " "), case.replace("]", ""))))
+
+
+def rows(entry):
+    """Write the table's lines for one bench: one for each rival."""
+    if memory := entry.get("working memory KiB"):
+        sizes = ", ".join(f"{kib} KiB for {seconds} s" for seconds, kib in memory.items())
+        return [f"| {title(entry)} | {sizes} | | | |"]
+    ours = f"| {title(entry)} | {time_text(entry['median'])}"
+    if entry.get("units"):
+        ours += f" ({1e6 * entry['median'] / entry['units']:.3g} µs each)"
+    return [
+        f"{ours} | {name} | {time_text(rival['median'])} | {rival['ratio']:.3g}x |"
+        for name, rival in entry.get("rivals", {}).items()
+    ] or [f"{ours} | | | |"]
+
+
+def table(results):
+    return "\n".join(
+        [
+            f"{results['machine']}; {results['versions']}.",
+            "One thread where no other number is named. Medians of calls made in turns in one",
+            "process, the ratios too; *each* is a frame, or a value of an array that is converted.",
+            "",
+            "| work | fastmel | against | takes | ratio |",
+            "|---|---|---|---|---|",
+            *(line for entry in results["benches"] for line in rows(entry)),
+            "",
+        ]
+    )
+
+
+def main():
+    report = measure("")
+    with tempfile.TemporaryDirectory() as cache:
+        narrow = measure(
+            EIGHT_LANES,
+            NUMBA_CPU_NAME="haswell",
+            NUMBA_CPU_FEATURES="",
+            FASTMEL_CACHE_DIR=cache,
+        )
+    packages = ("fastmel", "librosa", "numpy", "scipy", "numba")
+    results = {
+        "machine": report["machine_info"]["cpu"]["brand_raw"],
+        "versions": ", ".join(
+            [f"Python {platform.python_version()}", *(f"{p} {version(p)}" for p in packages)]
+        ),
+        "benches": digest(report) + digest(narrow, note=", 8 lanes (AVX2)"),
+    }
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    before, rest = README.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    README.write_text(before + BEGIN + table(results) + END + after)
+
+
+if __name__ == "__main__":
+    main()
