@@ -1,0 +1,482 @@
+"""Spectra and their levels: the short-time Fourier transform, magnitude and phase, decibels."""
+
+import math
+import warnings
+from collections.abc import Callable
+from functools import lru_cache
+from itertools import product, repeat
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from fastmel.exceptions import ParameterError
+from fastmel.filters import WindowSpec, get_window
+from fastmel.util import check_audio_form, pad_center
+
+__all__ = [
+    "amplitude_to_db",
+    "db_to_amplitude",
+    "db_to_power",
+    "magphase",
+    "power_to_db",
+    "stft",
+]
+
+#: by type, for the types that the kernels work on
+_SMALLEST_NORMAL = {np.dtype(t): float(np.finfo(t).tiny) for t in (np.float32, np.float64)}
+
+_PAD_MODES = ("constant", "edge", "linear_ramp", "reflect", "symmetric", "empty")
+
+Axes = Literal["auto"] | int | tuple[int, ...] | None
+
+
+def stft(
+    y: NDArray[Any],
+    *,
+    n_fft: int = 2048,
+    hop_length: int | None = None,
+    win_length: int | None = None,
+    window: WindowSpec = "hann",
+    center: bool = True,
+    dtype: DTypeLike | None = None,
+    pad_mode: str | Callable[..., Any] = "constant",
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """Compute the short-time Fourier transform: one windowed real FFT per frame.
+
+    Parameters
+    ----------
+    y : ndarray, shape (..., samples)
+        Finite floating-point signal.
+    n_fft : int > 0
+        Frame length and FFT size in samples.
+    hop_length : int > 0, optional
+        Samples from one frame to the next; ``win_length // 4`` if not given.
+    win_length : int in [1, n_fft], optional
+        Length of the window, which is zero-padded to `n_fft` in the middle of the frame; `n_fft` if
+        not given.
+    window : str, tuple, float, callable or array_like
+        The window (see :func:`fastmel.filters.get_window`).
+    center : bool
+        Pad the signal with ``n_fft // 2`` samples on each side, so that frame ``t`` is centred at
+        sample ``t * hop_length``; otherwise it starts there.
+    dtype : complex dtype, optional
+        Type of the result; complex64 for float32 and complex128 for float64 signals if not given.
+    pad_mode : str or callable
+        How to pad: "constant" (zeros), "edge", "linear_ramp", "reflect", "symmetric", "empty", or a
+        function (see :func:`numpy.pad`).
+    out : ndarray, complex, shape (..., 1 + n_fft // 2, >= n_frames), optional
+        Where to put the result.
+
+    Returns
+    -------
+    ndarray, complex, shape (..., 1 + n_fft // 2, n_frames)
+        The transform, the bins of a frame side by side in memory; `out`, or the part of it that
+        was filled, if given.
+
+    Raises
+    ------
+    ParameterError
+        If `y` is not finite floating-point audio, is shorter than an uncentred frame, or another
+        argument is none of the above.
+
+    Warns
+    -----
+    UserWarning
+        If the signal is shorter than a frame.
+
+    Examples
+    --------
+    >>> y = np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000)
+    >>> D = stft(y, n_fft=512, hop_length=128)
+    >>> D.shape
+    (257, 126)
+    >>> int(abs(D[:, 60]).argmax())  # 1000 Hz / (16000 Hz / 512)
+    32
+    """
+    _check_positive("n_fft", n_fft)
+    win_length = n_fft if win_length is None else win_length
+    _check_positive("win_length", win_length)
+    hop_length = max(1, win_length // 4) if hop_length is None else hop_length
+    _check_positive("hop_length", hop_length)
+    check_audio_form(y)
+    frame_window = _frame_window(window, win_length, n_fft)
+    if center:
+        _check_padding(y.shape[-1], n_fft, pad_mode)
+        if callable(pad_mode):
+            y = np.pad(y, [(0, 0)] * (y.ndim - 1) + [(n_fft // 2, n_fft // 2)], pad_mode)
+            center = False
+    n_samples = y.shape[-1] + (2 * (n_fft // 2) if center else 0)
+    if n_samples < n_fft:
+        raise ParameterError(
+            f"Input is too short: {n_fft=} needs {n_fft} samples for its first frame, and there "
+            f"are {n_samples}; use a smaller n_fft or a longer signal"
+        )
+    n_frames = 1 + (n_samples - n_fft) // hop_length
+    shape = (*y.shape[:-1], 1 + n_fft // 2, n_frames)
+
+    if out is not None:
+        out = _check_out(out, shape)
+    if dtype is None:
+        dtype = np.complex128 if y.dtype == np.float64 else np.complex64
+    dtype = np.dtype(dtype) if out is None else out.dtype
+
+    # Single precision serves only where both ends are single: librosa computes in double.
+    single = y.itemsize <= 4 and dtype.itemsize <= 8
+    real, complex_ = (np.float32, np.complex64) if single else (np.float64, np.complex128)
+    frames = None if out is None else out.swapaxes(-1, -2)
+    direct = frames is not None and frames.dtype == complex_ and frames.flags.c_contiguous
+    if frames is None or not direct:
+        frames = np.empty((*y.shape[:-1], n_frames, shape[-2]), complex_)
+    if frames.size:
+        from fastmel import engines
+
+        engines.stft(
+            np.ascontiguousarray(y, real).reshape(-1, y.shape[-1]),
+            window=frame_window,
+            n_fft=n_fft,
+            hop_length=hop_length,
+            center=center,
+            pad_mode=pad_mode,
+            out=frames.reshape(-1, n_frames, shape[-2]),
+        )
+    spectra: NDArray[Any] = frames.swapaxes(-1, -2)
+    if out is None:
+        return spectra.astype(dtype, copy=False)
+    if not direct:
+        out[...] = spectra
+    return out
+
+
+def _check_positive(name: str, value: Any) -> None:
+    if not isinstance(value, int | np.integer) or value <= 0:
+        raise ParameterError(f"{name}={value} must be a positive integer")
+
+
+def _frame_window(window: WindowSpec, win_length: int, n_fft: int) -> NDArray[Any]:
+    if win_length > n_fft:
+        raise ParameterError(
+            f"{win_length=} must not exceed {n_fft=}: a window longer than a frame does not fit"
+        )
+    if isinstance(window, str):
+        return _named_window(window, int(win_length), int(n_fft))
+    return pad_center(get_window(window, win_length), size=n_fft)
+
+
+@lru_cache(maxsize=16)
+def _named_window(name: str, win_length: int, n_fft: int) -> NDArray[Any]:
+    window = pad_center(get_window(name, win_length), size=n_fft)
+    window.flags.writeable = False
+    return window
+
+
+def _check_padding(n_samples: int, n_fft: int, pad_mode: str | Callable[..., Any]) -> None:
+    if not callable(pad_mode) and pad_mode not in _PAD_MODES:
+        raise ParameterError(
+            f"pad_mode={pad_mode!r} is not supported by stft; use a function or one of "
+            f"{', '.join(_PAD_MODES)}"
+        )
+    if n_samples == 0 and pad_mode not in ("constant", "empty"):
+        raise ParameterError(
+            f"an empty signal cannot be padded with {pad_mode=}; use pad_mode='constant'"
+        )
+    if n_fft > n_samples:
+        warnings.warn(
+            f"n_fft={n_fft} is too large for input signal of length={n_samples}", stacklevel=3
+        )
+
+
+def _check_out(out: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return the part of `out` that a result of this shape fills."""
+    if out.shape[:-1] != shape[:-1] or out.shape[-1] < shape[-1]:
+        raise ParameterError(
+            f"Shape mismatch for provided output array out.shape={out.shape} and target "
+            f"shape={shape}; only the last axis may be longer"
+        )
+    if not np.iscomplexobj(out):
+        raise ParameterError(f"output with dtype={out.dtype} is not of complex type")
+    return out if out.shape == shape else out[..., : shape[-1]]
+
+
+def magphase(D: NDArray[Any], *, power: float = 1) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Split a complex spectrogram into magnitude and phase: ``D = magnitude * phase``.
+
+    Parameters
+    ----------
+    D : ndarray, complex, any shape
+        Spectrogram.
+    power : float
+        Exponent of the magnitude: 1 for energy, 2 for power.
+
+    Returns
+    -------
+    magnitude : ndarray, real, of D's shape
+        ``abs(D) ** power``.
+    phase : ndarray, complex, of D's shape
+        ``D / abs(D)``, and 1 where D is zero.
+
+    Examples
+    --------
+    >>> magnitude, phase = magphase(np.array([3 + 4j, 0]))
+    >>> magnitude
+    array([5., 0.])
+    >>> phase
+    array([0.6+0.8j, 1. +0.j ])
+    """
+    if isinstance(D, np.ndarray) and D.ndim and D.dtype in (np.complex64, np.complex128):
+        from fastmel.kernels.polar import polar
+
+        D = _dense(D)
+        magnitude, phase = np.empty_like(D, D.real.dtype), np.empty_like(D)
+        pairs, phase_pairs = (z.ravel("K").view(magnitude.dtype) for z in (D, phase))
+        polar(pairs, magnitude.ravel("K"), phase_pairs)
+    else:
+        magnitude = np.abs(D)
+        zero = magnitude == 0
+        divisor = magnitude + zero
+        phase = np.empty_like(D, np.result_type(D.dtype, np.complex64))
+        phase.real = D.real / divisor + zero
+        phase.imag = D.imag / divisor
+    if power != 1:
+        magnitude **= power
+    return magnitude, phase
+
+
+def power_to_db(
+    S: ArrayLike,
+    *,
+    ref: float | Callable[..., Any] = 1.0,
+    amin: float = 1e-10,
+    top_db: float | None = 80.0,
+    axes: Axes = "auto",
+) -> Any:
+    """Convert power to decibels: ``10 log10(S / ref)``.
+
+    Parameters
+    ----------
+    S : array_like
+        Power, for example a (..., n_mels, n_frames) mel spectrogram.
+    ref : float or callable
+        The power that becomes 0 dB. A function is called as ``ref(S, axis=axes, keepdims=True)``:
+        `numpy.max` makes each channel's peak 0 dB.
+    amin : float > 0
+        Smaller powers, and a smaller `ref`, are raised to this.
+    top_db : float >= 0, optional
+        Raise levels to at least this much below the peak of their channel; None raises none.
+    axes : "auto", int, tuple of int, or None
+        The axes of one channel: the last two ("auto"; the only one of a vector), or all (None).
+
+    Returns
+    -------
+    ndarray or float
+        Decibels, in S's shape and floating-point type.
+
+    Raises
+    ------
+    ParameterError
+        If `amin` or `top_db` is out of range, or `ref` does not take `axis` and `keepdims`.
+
+    Warns
+    -----
+    UserWarning
+        If `S` is complex: only its magnitude is used.
+
+    Examples
+    --------
+    >>> power_to_db(np.array([1.0, 10.0, 100.0, 0.0]), ref=np.max)
+    array([-20., -10.,   0., -80.])
+    """
+    S = _magnitude_of_complex(S, "power_to_db", "np.abs(D)**2")
+    return _to_db(S, False, ref, amin, top_db, axes)
+
+
+def amplitude_to_db(
+    S: ArrayLike,
+    *,
+    ref: float | Callable[..., Any] = 1.0,
+    amin: float = 1e-5,
+    top_db: float | None = 80.0,
+    axes: Axes = "auto",
+) -> Any:
+    """Convert amplitude to decibels: ``20 log10(abs(S) / ref)``.
+
+    Parameters
+    ----------
+    S : array_like
+        Amplitude, for example the magnitude of an STFT.
+    ref : float or callable
+        The amplitude that becomes 0 dB; a function is called as in :func:`power_to_db`.
+    amin : float > 0
+        Smaller amplitudes, and a smaller `ref`, are raised to this.
+    top_db : float >= 0, optional
+        Raise levels to at least this much below the peak of their channel; None raises none.
+    axes : "auto", int, tuple of int, or None
+        The axes of one channel (see :func:`power_to_db`).
+
+    Returns
+    -------
+    ndarray or float
+        Decibels, in S's shape and floating-point type.
+
+    Raises
+    ------
+    ParameterError
+        If `amin` or `top_db` is out of range, or `ref` does not take `axis` and `keepdims`.
+
+    Warns
+    -----
+    UserWarning
+        If `S` is complex: only its magnitude is used.
+
+    Examples
+    --------
+    >>> amplitude_to_db(np.array([1.0, -10.0, 0.1, 0.0]), top_db=None)
+    array([   0.,   20.,  -20., -100.])
+    """
+    S = _magnitude_of_complex(S, "amplitude_to_db", "np.abs(S)")
+    return _to_db(S, True, ref, amin, top_db, axes)
+
+
+def _magnitude_of_complex(S: ArrayLike, caller: str, remedy: str) -> NDArray[Any]:
+    S = np.asarray(S)
+    if not np.iscomplexobj(S):
+        return S
+    warnings.warn(
+        f"{caller} was called on complex input so phase information will be discarded. "
+        f"To suppress this warning, call {caller}({remedy}) instead.",
+        stacklevel=3,
+    )
+    return np.asarray(np.abs(S))
+
+
+def _to_db(
+    S: NDArray[Any],
+    amplitude: bool,
+    ref: float | Callable[..., Any],
+    amin: float,
+    top_db: float | None,
+    axes: Axes,
+) -> Any:
+    if amin <= 0:
+        raise ParameterError(f"amin={amin} must be strictly positive")
+    if top_db is not None and top_db < 0:
+        raise ParameterError(f"top_db={top_db} must be non-negative")
+    if axes == "auto":
+        axes = tuple(range(-min(S.ndim, 2), 0)) or None
+    if not callable(ref):
+        ref_value = np.abs(ref)
+    else:
+        try:
+            ref_value = ref(np.abs(S) if amplitude else S, axis=axes, keepdims=True)
+        except TypeError as error:
+            raise ParameterError(
+                f"the reference function {ref!r} must take 'axis' and 'keepdims' arguments, as "
+                "np.max and np.median do, so that every channel has its own reference"
+            ) from error
+    factor = 20.0 if amplitude else 10.0
+    offset = -factor * np.log10(np.maximum(amin, ref_value))
+
+    S = _dense(S)
+    own = _count_own_axes(S, axes)
+    one_or_each = ((), S.shape[: S.ndim - own] + (1,) * own)
+    # an amin or a top_db that is not a plain number takes part in deciding the result's type
+    plain = type(amin) in (int, float) and type(top_db) in (int, float, type(None))
+    if own and plain and np.shape(offset) in one_or_each and amin >= _SMALLEST_NORMAL[S.dtype]:
+        return _channels_to_db(S, own, amplitude, amin, offset, top_db)
+    db = factor * np.log10(np.maximum(amin, np.abs(S) if amplitude else S))
+    db += offset
+    if top_db is not None:
+        db = np.maximum(db, db.max(axis=axes, keepdims=True) - top_db)
+    return db[()]
+
+
+def _count_own_axes(S: NDArray[Any], axes: int | tuple[int, ...] | None) -> int:
+    """Count the axes of a channel, 0 if the kernel cannot take it as one run of memory."""
+    if S.dtype not in _SMALLEST_NORMAL or S.size == 0:
+        return 0
+    if axes is None:
+        return S.ndim
+    axes = (axes,) if isinstance(axes, int) else axes
+    own = len(axes)
+    if sorted(a - S.ndim if a >= 0 else a for a in axes) != list(range(-own, 0)):
+        return 0
+    return own if min(S.strides[:-own], default=math.inf) >= max(S.strides[-own:]) else 0
+
+
+def _channels_to_db(
+    S: NDArray[Any],
+    own: int,
+    amplitude: bool,
+    amin: float,
+    offset: Any,
+    top_db: float | None,
+) -> NDArray[Any]:
+    from fastmel.kernels.decibel import decibels
+
+    factor = 20.0 if amplitude else 10.0
+    amin = float(S.dtype.type(amin))
+    floor = factor * math.log10(amin)
+    db = np.empty_like(S)
+    channels = product(*map(range, S.shape[: S.ndim - own]))
+    shifts = np.ravel(offset).tolist() if np.ndim(offset) else repeat(float(offset))
+    for channel, shift in zip(channels, shifts, strict=False):
+        x = S[channel].ravel("K")
+        bottom = -math.inf
+        if top_db is not None:
+            peak = float(max(x.max(), -x.min()) if amplitude else x.max())
+            top = floor if peak <= amin else factor * math.log10(peak)
+            bottom = top + shift - top_db
+        decibels(x, amplitude, amin, floor + shift, shift, bottom, db[channel].ravel("K"))
+    return db
+
+
+def _dense(x: NDArray[Any]) -> NDArray[Any]:
+    """Return an array without gaps, laid out as NumPy lays out a result made of `x`."""
+    return x if x.flags.forc else x.copy(order="K")
+
+
+def db_to_power(S_db: ArrayLike, *, ref: float = 1.0) -> Any:
+    """Convert decibels to power: ``ref * 10 ** (S_db / 10)``.
+
+    Parameters
+    ----------
+    S_db : array_like
+        Decibels.
+    ref : float
+        The power at 0 dB.
+
+    Returns
+    -------
+    ndarray or float
+        Power, in S_db's shape and floating-point type.
+
+    Examples
+    --------
+    >>> db_to_power(np.array([-20.0, 0.0, 10.0]))
+    array([ 0.01,  1.  , 10.  ])
+    """
+    return ref * np.power(10.0, np.asanyarray(S_db)[()] * 0.1)
+
+
+def db_to_amplitude(S_db: ArrayLike, *, ref: float = 1.0) -> Any:
+    """Convert decibels to amplitude: ``ref * 10 ** (S_db / 20)``.
+
+    Parameters
+    ----------
+    S_db : array_like
+        Decibels.
+    ref : float
+        The amplitude at 0 dB.
+
+    Returns
+    -------
+    ndarray or float
+        Amplitude, in S_db's shape and floating-point type.
+
+    Examples
+    --------
+    >>> db_to_amplitude(np.array([-20.0, 0.0, 20.0]))
+    array([ 0.1,  1. , 10. ])
+    """
+    return db_to_power(S_db, ref=ref**2) ** 0.5
