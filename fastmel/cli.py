@@ -107,60 +107,79 @@ def _mel(args: argparse.Namespace) -> int:
     import soundfile
 
     out: Path = args.output
-    names = _names(args.files)
-    if out.suffix == ".npy" and len(names) > 1:
-        raise _Refused(f"{out} can hold one input; give a directory or a .npz for {len(names)}")
-    into_directory = out.suffix not in (".npy", ".npz")
-    if into_directory and out.exists() and not out.is_dir():
+    files = _by_name(args.files)
+    if out.suffix == ".npy" and len(files) > 1:
+        raise _Refused(f"{out} can hold one input; give a directory or a .npz for {len(files)}")
+    is_folder = out.suffix not in (".npy", ".npz")
+    if is_folder and out.exists() and not out.is_dir():
         raise _Refused(f"{out} is not a directory, and its name ends neither in .npy nor in .npz")
     if args.plot and not importlib.util.find_spec("matplotlib"):
         raise _Refused(_NO_MATPLOTLIB)
-    options = {name: getattr(args, name) for name in _MEL_OPTIONS}
-    options["log"] = None if args.log == "none" else args.log
-    transform = cache(lambda sr: fastmel.MelSpectrogram(sr=sr, **options))
-    try:
-        if args.threads is not None:
-            fastmel.set_num_threads(args.threads)
-        transform(args.sr or 22050)
-    except ValueError as error:
-        raise _Refused(_reason(error)) from None
+    transform = _transform(args)
 
-    folder = out if into_directory else out.parent
+    folder = out if is_folder else out.parent
     folder.mkdir(parents=True, exist_ok=True)
     archive: dict[str, Any] = {}
     failed = 0
-    for name, source in names.items():
+    for name, source in files.items():
         try:
             (y, sr), reading = _timed(_load, source, args.sr)
-            result, computing = _timed(transform(sr), y)
+            mel, computing = _timed(transform(sr), y)
         except (OSError, ValueError, MemoryError, soundfile.SoundFileError) as error:
             failed += 1
             _complain(f"{source}: {_reason(error)}")
             continue
+        array = out if out.suffix == ".npy" else folder / f"{name}.npy"
         if out.suffix == ".npz":
-            archive[name] = result
+            archive[name] = mel
         else:
-            with _replacing(folder / f"{name}.npy" if into_directory else out) as file:
-                np.save(file, result)
+            with _replacing(array) as file:
+                np.save(file, mel)
         if args.plot:
             from fastmel.display import save_mel
 
-            with _replacing(folder / f"{name}.png") as file:
-                save_mel(file, result, transform(sr).config, title=name)
+            with _replacing(array.with_suffix(".png")) as file:
+                save_mel(file, mel, transform(sr).config, title=name)
         if not args.quiet:
-            seconds = fastmel.get_duration(y=y, sr=sr)
+            seconds, taken = fastmel.get_duration(y=y, sr=sr), reading + computing
             print(
-                f"{source}  {result.shape}  {seconds:.2f} s of audio in "
-                f"{reading + computing:.3f} s ({1e3 * computing:.2f} ms without reading), "
-                f"{seconds / (reading + computing):.0f}x real time",
+                f"{source}  {mel.shape}  {seconds:.2f} s of audio in {taken:.3f} s "
+                f"({1e3 * computing:.2f} ms without reading), {seconds / taken:.0f}x real time",
                 flush=True,
             )
     if archive:
         with _replacing(out) as file, zipfile.ZipFile(file, "w") as entries:
-            for name, result in archive.items():
+            for name, mel in archive.items():
                 with entries.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                    np.lib.format.write_array(entry, result)
+                    np.lib.format.write_array(entry, mel)
     return 1 if failed else 0
+
+
+def _by_name(files: list[str]) -> dict[str, str]:
+    """Name each input's output after the input; refuse two inputs that would get one name."""
+    named: dict[str, str] = {}
+    for file in files:
+        name = "stdin" if file == "-" else Path(file).stem
+        if name in named:
+            raise _Refused(f"{named[name]} and {file} would both be written as {name!r}")
+        named[name] = file
+    return named
+
+
+def _transform(args: argparse.Namespace) -> Callable[[float], Any]:
+    """Make what gives the transform for a sampling rate; refuse options that cannot work."""
+    options = {name: getattr(args, name) for name in _CONFIG_OPTIONS}
+    options["log"] = None if args.log == "none" else args.log
+    transform = cache(lambda sr: fastmel.MelSpectrogram(sr=sr, engine=args.engine, **options))
+    try:
+        if args.threads is not None:
+            fastmel.set_num_threads(args.threads)
+        fastmel.MelConfig(**options)
+        if args.sr is not None:
+            transform(args.sr)
+    except ValueError as error:
+        raise _Refused(_reason(error)) from None
+    return transform
 
 
 def _load(source: str, sr: int | None) -> Any:
@@ -170,17 +189,6 @@ def _load(source: str, sr: int | None) -> Any:
     # Opened here, because the system knows more reasons for a refusal than libsndfile has words.
     with open(source, "rb") as file:
         return fastmel.load(file, sr=sr)
-
-
-def _names(files: list[str]) -> dict[str, str]:
-    """Name each input's output after the input; refuse two inputs that would get one name."""
-    names: dict[str, str] = {}
-    for file in files:
-        name = "stdin" if file == "-" else Path(file).stem
-        if name in names:
-            raise _Refused(f"{names[name]} and {file} would both be written as {name!r}")
-        names[name] = file
-    return names
 
 
 # fastmel demo
@@ -284,10 +292,10 @@ def _warmup(args: argparse.Namespace) -> int:
 # the words
 
 
-#: the options of ``fastmel mel`` that are keywords of MelSpectrogram under the same name
-_MEL_OPTIONS = (
+#: the options of ``fastmel mel`` that MelConfig has under the same name
+_CONFIG_OPTIONS = (
     *("n_fft", "hop_length", "win_length", "window", "center", "pad_mode", "power"),
-    *("n_mels", "fmin", "fmax", "htk", "norm", "ref", "top_db", "engine"),
+    *("n_mels", "fmin", "fmax", "htk", "norm", "ref", "top_db"),
 )
 
 

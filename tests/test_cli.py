@@ -84,14 +84,15 @@ def test_several_files_to_one_archive(wav):
 
 
 @pytest.mark.parametrize(
-    ("out", "pictures"),
+    ("files", "out", "pictures"),
     [
-        ("out", ["out/a.png", "out/b.png"]),
-        ("out.npz", ["a.png", "b.png"]),
+        (["a.wav", "b.1.wav"], "out", ["out/a.png", "out/b.1.png"]),
+        (["a.wav", "b.1.wav"], "out.npz", ["a.png", "b.1.png"]),
+        (["a.wav"], "other.npy", ["other.png"]),
     ],
 )
-def test_pictures_lie_beside_the_arrays(wav, out, pictures):
-    assert fastmel_command("mel", wav("a.wav"), wav("b.wav"), "-o", out, "--plot", *SMALL) == 0
+def test_pictures_lie_beside_the_arrays(wav, files, out, pictures):
+    assert fastmel_command("mel", *map(wav, files), "-o", out, "--plot", *SMALL) == 0
     assert [name for name in names() if name.endswith(".png")] == pictures
     assert Path(pictures[0]).read_bytes().startswith(b"\x89PNG")
 
