@@ -100,19 +100,12 @@ def stft(
     _check_positive("win_length", win_length)
     hop_length = max(1, win_length // 4) if hop_length is None else hop_length
     _check_positive("hop_length", hop_length)
-    check_audio_form(y)
+    check_framing(y, n_fft, center, pad_mode)
     frame_window = _frame_window(window, win_length, n_fft)
-    if center:
-        _check_padding(y.shape[-1], n_fft, pad_mode)
-        if callable(pad_mode):
-            y = np.pad(y, [(0, 0)] * (y.ndim - 1) + [(n_fft // 2, n_fft // 2)], pad_mode)
-            center = False
+    if center and callable(pad_mode):
+        y = np.pad(y, [(0, 0)] * (y.ndim - 1) + [(n_fft // 2, n_fft // 2)], pad_mode)
+        center = False
     n_samples = y.shape[-1] + (2 * (n_fft // 2) if center else 0)
-    if n_samples < n_fft:
-        raise ParameterError(
-            f"Input is too short: {n_fft=} needs {n_fft} samples for its first frame, and there "
-            f"are {n_samples}; use a smaller n_fft or a longer signal"
-        )
     n_frames = 1 + (n_samples - n_fft) // hop_length
     shape = (*y.shape[:-1], 1 + n_fft // 2, n_frames)
 
@@ -149,6 +142,34 @@ def stft(
     return out
 
 
+def check_framing(
+    y: NDArray[Any], n_fft: int, center: bool, pad_mode: str | Callable[..., Any]
+) -> None:
+    """Check that `y` can be cut into frames; warn if it is shorter than one and gets padded."""
+    check_audio_form(y)
+    n_samples = y.shape[-1]
+    if center:
+        if not callable(pad_mode) and pad_mode not in _PAD_MODES:
+            raise ParameterError(
+                f"{pad_mode=} is not supported by stft; use a function or one of "
+                f"{', '.join(_PAD_MODES)}"
+            )
+        if n_samples == 0 and pad_mode not in ("constant", "empty"):
+            raise ParameterError(
+                f"an empty signal cannot be padded with {pad_mode=}; use pad_mode='constant'"
+            )
+        if n_fft > n_samples:
+            warnings.warn(
+                f"n_fft={n_fft} is too large for input signal of length={n_samples}", stacklevel=3
+            )
+        n_samples += 2 * (n_fft // 2)
+    if n_samples < n_fft:
+        raise ParameterError(
+            f"n_fft={n_fft} is too large for {'' if center else 'uncentered '}analysis of input "
+            f"signal of length={y.shape[-1]}; use a smaller n_fft or a longer signal"
+        )
+
+
 def _check_positive(name: str, value: Any) -> None:
     if not isinstance(value, int | np.integer) or value <= 0:
         raise ParameterError(f"{name}={value} must be a positive integer")
@@ -169,22 +190,6 @@ def _named_window(name: str, win_length: int, n_fft: int) -> NDArray[Any]:
     window = pad_center(get_window(name, win_length), size=n_fft)
     window.flags.writeable = False
     return window
-
-
-def _check_padding(n_samples: int, n_fft: int, pad_mode: str | Callable[..., Any]) -> None:
-    if not callable(pad_mode) and pad_mode not in _PAD_MODES:
-        raise ParameterError(
-            f"pad_mode={pad_mode!r} is not supported by stft; use a function or one of "
-            f"{', '.join(_PAD_MODES)}"
-        )
-    if n_samples == 0 and pad_mode not in ("constant", "empty"):
-        raise ParameterError(
-            f"an empty signal cannot be padded with {pad_mode=}; use pad_mode='constant'"
-        )
-    if n_fft > n_samples:
-        warnings.warn(
-            f"n_fft={n_fft} is too large for input signal of length={n_samples}", stacklevel=3
-        )
 
 
 def _check_out(out: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

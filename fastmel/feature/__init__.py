@@ -1,0 +1,5 @@
+"""Features of signals and spectrograms."""
+
+from fastmel.feature.spectral import melspectrogram
+
+__all__ = ["melspectrogram"]
