@@ -105,7 +105,7 @@ def mel(
     falling = (right[band] - bins[column]) / widths[band + 1]
     values = np.minimum(rising, falling).astype(weights.dtype)
     if norm == "slaney":
-        values *= (2.0 / (right - left))[band]
+        values *= 2.0 / (right - left)[band]
     weights[band, column] = values
     if norm != "slaney":
         weights = normalize(weights, norm=norm, axis=-1)
