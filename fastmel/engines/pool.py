@@ -204,7 +204,7 @@ def run(task: Task, n_units: int, min_units: int) -> None:
     finally:
         job.close()
     if job.errors:
-        raise job.errors[0]
+        raise job.errors.pop(0)
 
 
 class _Job:

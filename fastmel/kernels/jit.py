@@ -30,6 +30,7 @@ from typing import Any, TypeVar, overload
 import llvmlite.binding as llvm
 import numba
 import numpy as np
+from llvmlite.binding import ffi
 from numba.core import config
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
@@ -43,6 +44,10 @@ from fastmel import __version__
 __all__ = ["CacheWarning", "cache_directory", "cpu_name", "jit", "simd_width"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+#: Target triple, CPU name and CPU features of Numba's code generator. Asked for here because Numba
+#: makes the generator at the first question, behind a lock that a fork would not wait for.
+_TARGET: tuple[str, str, str] = cpu_target.target_context.codegen().magic_tuple()
 
 #: Not True: that would add "nnan" and "ninf", and a NaN sample would no longer give NaN.
 _FASTMATH = frozenset({"contract", "reassoc", "nsz"})
@@ -129,7 +134,7 @@ def _identify(value: Any) -> str:
 
 def cpu_name() -> str:
     """Return LLVM's name of the CPU that kernels are compiled for."""
-    return str(_codegen_identity()[1])
+    return _TARGET[1]
 
 
 @cache
@@ -143,7 +148,7 @@ def simd_width() -> int:
     """
     # LLVM knows what a CPU name implies, so ask it: adding 64 bytes takes one zmm register only
     # with AVX-512BW (every CPU that has BW has F, VL and DQ), and ymm registers only with AVX2.
-    triple, cpu, features = _codegen_identity()
+    triple, cpu, features = _TARGET
     if cpu != llvm.get_host_cpu_name() and not os.environ.get("NUMBA_CPU_FEATURES"):
         features = ""  # Numba adds this machine's to those of the CPU that NUMBA_CPU_NAME names
     source = """
@@ -157,12 +162,6 @@ def simd_width() -> int:
         assembly = machine.emit_assembly(llvm.parse_assembly(source))
     additions = " ".join(line for line in assembly.splitlines() if "paddb" in line)
     return 16 if "zmm" in additions else 8 if "ymm" in additions else 4
-
-
-def _codegen_identity() -> tuple[str, str, str]:
-    """Return the target triple, CPU name and CPU features of Numba's code generator."""
-    identity: tuple[str, str, str] = cpu_target.target_context.codegen().magic_tuple()
-    return identity
 
 
 def cache_directory() -> Path | None:
@@ -275,7 +274,7 @@ class _KernelCache(NullCache):
         key = (
             self._identity,
             str(signature),
-            _codegen_identity(),
+            _TARGET,
             [vars(config)[name] for name in _SETTINGS],
         )
         return hashlib.sha256(repr(key).encode()).hexdigest()[:40]
@@ -354,11 +353,20 @@ def _warn_once(root: Path, failure: OSError) -> None:
     )
 
 
-# A child forked while another thread compiles would inherit the compiler's lock with nobody to
-# release it, and hang at its first kernel.
+# A child that is forked while another thread is inside the compiler or LLVM would inherit their
+# locks with nobody to release them, and hang at its first kernel. So a fork waits for both.
+_llvm_lock = getattr(ffi.lib, "_lock", contextlib.nullcontext())
+
+
+def _lock() -> None:
+    global_compiler_lock.acquire()  # type: ignore[no-untyped-call]
+    _llvm_lock.__enter__()
+
+
+def _unlock() -> None:
+    _llvm_lock.__exit__(None, None, None)
+    global_compiler_lock.release()  # type: ignore[no-untyped-call]
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=global_compiler_lock.acquire,
-        after_in_parent=global_compiler_lock.release,
-        after_in_child=global_compiler_lock.release,
-    )
+    os.register_at_fork(before=_lock, after_in_parent=_unlock, after_in_child=_unlock)

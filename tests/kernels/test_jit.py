@@ -11,7 +11,7 @@ import pytest
 from fastmel.kernels import jit as jit_module
 from fastmel.kernels.jit import CacheWarning, cache_directory, jit, simd_width
 
-is_x86 = "x86_64" in jit_module._codegen_identity()[0]
+is_x86 = "x86_64" in jit_module._TARGET[0]
 
 #: A program whose kernels close over numbers, tuples, intrinsics and kernels, and name others.
 PROGRAM = """
@@ -385,6 +385,5 @@ def test_fast_math_keeps_nan_and_can_be_switched_off():
     ],
 )
 def test_simd_width(cpu, lanes, monkeypatch):
-    triple, _, _ = jit_module._codegen_identity()
-    monkeypatch.setattr(jit_module, "_codegen_identity", lambda: (triple, cpu, ""))
+    monkeypatch.setattr(jit_module, "_TARGET", (jit_module._TARGET[0], cpu, ""))
     assert simd_width.__wrapped__() == lanes
