@@ -1,0 +1,113 @@
+"""The engines: the line of work, told once per engine.
+
+audio -> frames -> window + real FFT -> power -> mel -> log -> out
+
+- ``reference``  plain NumPy in float64: slow, obvious, what every number means;
+- ``scipy``      any n_fft, float32 and float64, every option;
+- ``fused``      explicit SIMD, float32, n_fft with no prime factor above 7: the fast one.
+
+An engine is a module with ``mel(plan, y, out)`` and ``stft(plan, y, out)`` on (rows, samples). A new
+one is one file and one line in ``_MODULES``. Signals arrive checked but for NaN and infinity, which
+are found here: by the fused engine while it loads the samples, else by a pass over them.
+"""
+
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastmel import util
+from fastmel.exceptions import ParameterError
+
+from .plan import MelPlan, SpectrumPlan
+
+__all__ = ["NAMES", "check_name", "choose", "mel", "stft"]
+
+#: name -> module
+_MODULES = {"reference": "reference", "scipy": "scipy_fft", "fused": "fused"}
+
+#: what the argument ``engine`` may be
+NAMES = ("auto", *_MODULES)
+
+
+def check_name(engine: str) -> None:
+    """Raise ParameterError if there is no engine of this name."""
+    if engine not in NAMES:
+        raise ParameterError(f"engine={engine!r} is not one of {', '.join(map(repr, NAMES))}")
+
+
+def choose(plan: MelPlan | SpectrumPlan, dtype: Any, engine: str = "auto") -> str:
+    """Return the engine that computes ``plan`` on samples of ``dtype``.
+
+    Raises
+    ------
+    ParameterError
+        If ``engine`` is "fused" and it cannot.
+    """
+    if engine in ("reference", "scipy"):
+        return engine
+    from .fused import why_not
+
+    reason = why_not(plan, np.dtype(dtype))
+    if reason is None:
+        return "fused"
+    if engine == "auto":
+        return "scipy"
+    raise ParameterError(f'engine="fused" {reason}; use engine="auto" or engine="scipy"')
+
+
+def mel(plan: MelPlan, y: NDArray[Any], out: NDArray[Any], engine: str = "auto") -> None:
+    """Write the mel values of (rows, samples) into (rows, n_mels, n_frames).
+
+    Raises
+    ------
+    ParameterError
+        If a sample is NaN or infinite.
+    """
+    _run("mel", plan, y, out, engine)
+
+
+def stft(
+    y: NDArray[Any],
+    *,
+    window: NDArray[Any],
+    n_fft: int,
+    hop_length: int,
+    center: bool,
+    pad_mode: Any,
+    out: NDArray[Any],
+    engine: str = "auto",
+) -> None:
+    """Write the spectra of (rows, samples) into (rows, n_frames, n_bins).
+
+    Raises
+    ------
+    ParameterError
+        If a sample is NaN or infinite.
+    """
+    pad = n_fft // 2 if center else 0
+    if callable(pad_mode):  # a function of numpy.pad's: the one thing kernels cannot do
+        y = np.pad(y, [(0, 0), (pad, pad)], mode=pad_mode)
+        pad, pad_mode = 0, "constant"
+    values = np.asarray(window, dtype=np.float64)
+    plan = _spectrum_plan(n_fft, hop_length, pad, pad_mode, values.tobytes())
+    _run("stft", plan, y, out, engine)
+
+
+def _run(
+    work: str, plan: MelPlan | SpectrumPlan, y: NDArray[Any], out: NDArray[Any], engine: str
+) -> None:
+    engine = choose(plan, y.dtype, engine)
+    if engine != "fused":
+        util.valid_audio(y)
+    module = import_module(f".{_MODULES[engine]}", __name__)
+    getattr(module, work)(plan, y, out)
+
+
+@lru_cache(maxsize=64)
+def _spectrum_plan(
+    n_fft: int, hop_length: int, pad: int, pad_mode: Any, window: bytes
+) -> SpectrumPlan:
+    return SpectrumPlan(n_fft, hop_length, pad, pad_mode, np.frombuffer(window))

@@ -7,15 +7,16 @@ Every step is vertical arithmetic on all of them at once, so a frame's bits depe
 place in the tile nor on the other frames, and any split of the work gives the same result.
 """
 
-from functools import cache
+from functools import cache, lru_cache
+from math import ceil, log2
 from typing import Any
 
 import numpy as np
 from numba import carray
 from numpy.typing import NDArray
 
-from fastmel.exceptions import ParameterError
-from fastmel.kernels.fft import factorize, first_pass, row_pass, tables
+from fastmel import util
+from fastmel.kernels.fft import Factors, factorize, first_pass, row_pass, tables
 from fastmel.kernels.frames import PAD_MODES, copy_padded
 from fastmel.kernels.jit import jit, simd_width
 from fastmel.kernels.simd import ITEM, address, float_pointer
@@ -24,63 +25,171 @@ from fastmel.kernels.tile import magnitudes, mel_bands, store_spectrum, transpos
 from . import pool
 from .plan import MelPlan, SpectrumPlan
 
-__all__ = ["mel", "stft", "supports"]
+__all__ = ["mel", "stft", "why_not"]
+
+#: float32 values of a cache line: what every part of the scratch memory starts at
+_LINE = 16
+
+#: A share of work for a thread takes at least this long: a hand-off costs 70-100 us.
+_SHARE = 150e-6
+#: Seconds per frame over n_fft * log2(n_fft), from 400 to 4096 points with 16 lanes.
+_FRAME_COST = 3.3e-11
 
 
-def supports(plan: MelPlan | SpectrumPlan) -> bool:
-    """Whether this engine computes what ``plan`` asks for (of float32 samples)."""
+def why_not(plan: MelPlan | SpectrumPlan, dtype: np.dtype[Any]) -> str | None:
+    """Say what keeps this engine from computing ``plan`` on samples of ``dtype``; None if nothing."""
+    spectrum = plan.spectrum if isinstance(plan, MelPlan) else plan
+    if dtype != np.float32:
+        return f"computes in float32, and the samples are {dtype}"
+    if factorize(spectrum.n_fft) is None:
+        return f"needs an n_fft with no prime factor above 7, not {spectrum.n_fft}"
     if isinstance(plan, MelPlan):
-        smallest_normal = float(np.finfo(np.float32).tiny)
-        if plan.power not in (1, 2) or (plan.log and plan.log.amin < smallest_normal):
-            return False
-        plan = plan.spectrum
-    return factorize(plan.n_fft, simd_width()) is not None
+        if plan.power not in (1, 2):
+            return f"takes a power of 1 or 2, not {plan.power}"
+        if plan.segments is None:
+            return "needs a bank of triangles, each bin in two neighbouring bands at most"
+        if plan.log is not None and plan.log.amin < np.finfo(np.float32).tiny:
+            return f"needs an amin of at least {np.finfo(np.float32).tiny}, not {plan.log.amin}"
+    return None
 
 
-class SpectrumTile:
-    """A spectrum plan's tables, laid out for the kernels."""
+def mel(plan: MelPlan, y: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Write the mel values of (rows, samples) into (rows, n_mels, n_frames).
+
+    Raises
+    ------
+    ParameterError
+        If a sample is NaN or infinite.
+    """
+    tile = _tile(plan.spectrum)
+    assert plan.segments is not None, "why_not() is asked first"
+    amin, floor, factor, offset = 0.0, 0.0, 0.0, 0.0
+    if plan.log is not None:
+        amin, floor, offset = plan.log.amin, plan.log.floor, plan.log.offset
+        factor = plan.log.factor * np.log10(2)
+    bank = (
+        tile.tables.power,
+        plan.segments.first,
+        plan.segments.weights,
+        int(plan.power == 1),
+        int(plan.log is not None),
+        np.array([amin, floor, factor, offset], dtype=np.float32),
+    )
+    kernel = _mel_kernel(tile.width, plan.spectrum.n_fft)
+    tile.run(kernel, y, out, out.shape[-1], plan.n_mels * tile.width, bank)
+
+
+def stft(plan: SpectrumPlan, y: NDArray[np.float32], out: NDArray[np.complex64]) -> None:
+    """Write the spectra of (rows, samples) into (rows, n_frames, n_bins).
+
+    Raises
+    ------
+    ParameterError
+        If a sample is NaN or infinite.
+    """
+    tile = _tile(plan)
+    slots = (tile.tables.slot, tile.tables.conjugate)
+    tile.run(_stft_kernel(tile.width, plan.n_fft), y, out, out.shape[1], 0, slots)
+
+
+class _Tile:
+    """A spectrum plan laid out for the kernels, and the loop over threads that runs them."""
 
     def __init__(self, plan: SpectrumPlan) -> None:
         self.width = simd_width()
-        factors = factorize(plan.n_fft, self.width)
-        assert factors is not None, "supports() is asked first"
+        factors = _factors(plan.n_fft)
         self.tables = tables(factors)
-        self.hop_length, self.pad = plan.hop_length, plan.pad
-        self.pad_mode = PAD_MODES[plan.pad_mode]
+        self.hop_length, self.pad, self.n_fft = plan.hop_length, plan.pad, plan.n_fft
         # A frame is cut into columns of one hop, which it shares with its neighbours.
         self.height = min(plan.hop_length, plan.n_fft)
         n_shared = -(-plan.n_fft // self.height) - 1
         self.n_columns = self.width + -(-n_shared // 4) * 4
         sample = self.tables.sample
         offsets = sample % self.height * self.n_columns + sample // self.height
-        self.offsets = offsets.astype(np.int32)
-        self.window = plan.window[sample].astype(np.float32)
-        # float32 values of the padded samples, their columns, and the rows of the FFT
-        self.n_samples = _whole_lines(self.height * self.n_columns)
-        self.n_rows = _whole_lines(len(factors.row_indices) * factors.row_pitch(self.width))
-
-    def arguments(self) -> tuple[Any, ...]:
-        """What the kernels take of it, in their order."""
-        return (
+        self.layout = (
             self.hop_length,
             self.pad,
-            self.pad_mode,
+            PAD_MODES[plan.pad_mode],
             self.height,
             self.n_columns,
-            self.offsets,
-            self.window,
+            offsets.astype(np.int32),
+            plan.window[sample].astype(np.float32),
             self.tables.twiddles,
         )
+        # the padded samples of a tile at the signal's edge, their columns, the rows of the FFT
+        n_samples = _whole_lines(self.height * self.n_columns)
+        n_rows = len(factors.row_indices) * factors.row_pitch(self.width)
+        self.scratch_size = 2 * n_samples + _whole_lines(n_rows)
+        self.least_share = ceil(
+            _SHARE / (_FRAME_COST * self.width * self.n_fft * log2(self.n_fft + 1))
+        )
+
+    def run(
+        self,
+        kernel: Any,
+        y: NDArray[np.float32],
+        out: NDArray[Any],
+        n_frames: int,
+        n_more: int,
+        constants: tuple[Any, ...],
+    ) -> None:
+        """Run a kernel over all tiles of all signals.
+
+        n_more: float32 values of scratch memory that it needs for itself; constants: the last of
+        its arguments.
+        """
+        n_rows, n_samples = y.shape
+        y_address, out_address = y.__array_interface__["data"][0], out.__array_interface__["data"][0]
+        n_tiles = -(-n_frames // self.width)
+        lost = []
+
+        def work(low: int, high: int) -> None:
+            scratch = pool.scratch(ITEM * (self.scratch_size + n_more))
+            lost.append(
+                kernel(
+                    y_address, n_samples, n_frames, low, high, *self.layout, *constants, scratch,
+                    out_address,
+                )
+            )  # fmt: skip
+
+        pool.run(work, n_rows * n_tiles, self.least_share)
+        if any(lost) or not self._saw_all(y, n_tiles):
+            util.valid_audio(y)
+
+    def _saw_all(self, y: NDArray[np.float32], n_tiles: int) -> bool:
+        """Whether the samples that no tile loads are finite."""
+        end = (n_tiles * self.width - 1) * self.hop_length - self.pad + self.n_fft
+        unseen = y[:, max(end, 0) :] if self.hop_length <= self.n_fft else y
+        return unseen.size == 0 or bool(np.isfinite(unseen).all())
+
+
+@lru_cache(maxsize=64)
+def _tile(plan: SpectrumPlan) -> _Tile:
+    return _Tile(plan)
+
+
+def _factors(n_fft: int) -> Factors:
+    factors = factorize(n_fft)
+    assert factors is not None, "why_not() is asked first"
+    return factors
 
 
 def _whole_lines(n_values: int) -> int:
-    return -(-n_values // 16) * 16
+    return -(-n_values // _LINE) * _LINE
+
+
+# kernels: one set for every FFT size
 
 
 @cache
-def _tile_loader(width: int) -> Any:
+def _spectrum_kernel(width: int, n_fft: int, to_power: int) -> Any:
+    """audio -> frames -> window + real FFT (-> power), for one tile."""
+    factors = _factors(n_fft)
+    n_rows, n_real_rows = len(factors.row_indices), factors.n_real_rows
+    row_size, twiddles_size = factors.row_pitch(width) * ITEM, factors.row_twiddles * ITEM
+
     @jit
-    def load_tile(
+    def spectrum_of_tile(
         signal: Any,
         start: int,
         hop_length: int,
@@ -88,40 +197,53 @@ def _tile_loader(width: int) -> Any:
         pad_mode: int,
         height: int,
         n_columns: int,
+        offsets: Any,
+        window: Any,
+        twiddles: Any,
         padded: Any,
         columns: int,
+        rows: int,
     ) -> int:
-        """Transpose the samples from position ``start`` on; 1 if any is not finite."""
+        """Leave a tile's spectra in ``rows``; 1 if a sample is not finite."""
         span = (n_columns - 1) * hop_length + height
         if start >= 0 and start + span <= len(signal):
-            samples = address(signal) + start * ITEM
-            return transpose_columns(width, samples, hop_length, height, n_columns, columns)
-        for c in range(n_columns):
-            column = padded[c * height : (c + 1) * height]
-            copy_padded(signal, start + c * hop_length, pad, pad_mode, column)
-        return transpose_columns(width, address(padded), height, height, n_columns, columns)
+            samples, pitch = address(signal) + start * ITEM, hop_length
+        else:
+            for c in range(n_columns):
+                column = padded[c * height : (c + 1) * height]
+                copy_padded(signal, start + c * hop_length, pad, pad_mode, column)
+            samples, pitch = address(padded), height
+        lost = transpose_columns(width, samples, pitch, height, n_columns, columns)
+        first_pass(width, n_fft, columns, address(offsets), address(window), rows)
+        row, keys = rows, address(twiddles)
+        for _ in range(n_real_rows):
+            row_pass(width, n_fft, 1, to_power, row, keys)
+            row += row_size
+            keys += twiddles_size
+        for _ in range(n_real_rows, n_rows):
+            row_pass(width, n_fft, 0, to_power, row, keys)
+            row += row_size
+            keys += twiddles_size
+        return lost
 
-    return load_tile
+    return spectrum_of_tile
 
 
 @cache
-def mel_kernel(width: int, n_fft: int) -> Any:
-    """Compile the line for one FFT size."""
-    factors = factorize(n_fft, width)
-    assert factors is not None
-    n_rows, n_real_rows = len(factors.row_indices), factors.n_real_rows
-    row_size = factors.row_pitch(width) * ITEM
-    twiddles_size = factors.row_twiddles * ITEM
+def _mel_kernel(width: int, n_fft: int) -> Any:
+    """The whole line, tile after tile."""
+    spectrum_of_tile = _spectrum_kernel(width, n_fft, 1)
     n_bins = 1 + n_fft // 2
-    load_tile = _tile_loader(width)
+    factors = _factors(n_fft)
+    rows_size = _whole_lines(len(factors.row_indices) * factors.row_pitch(width))
 
     @jit
-    def mel_tiles(
+    def mel_of_tiles(
         y: int,
         n_samples: int,
         n_frames: int,
-        first: int,
-        last: int,
+        low: int,
+        high: int,
         hop_length: int,
         pad: int,
         pad_mode: int,
@@ -131,55 +253,98 @@ def mel_kernel(width: int, n_fft: int) -> Any:
         window: Any,
         twiddles: Any,
         places: Any,
-        is_magnitude: int,
-        bands: Any,
+        segments: Any,
         weights: Any,
+        is_magnitude: int,
         is_log: int,
         scaling: Any,
         scratch: Any,
         out: int,
     ) -> int:
-        """Compute the tiles ``first`` to ``last`` - 1 of all signals, tile after tile."""
+        """Tiles ``low`` to ``high`` - 1 of all signals; 1 if a sample is not finite."""
         n_tiles = (n_frames + width - 1) // width
-        n_mels = len(bands)
-        size = height * n_columns
-        padded = scratch[:size]
-        columns = address(scratch[size:])
-        rows = address(scratch[2 * size:])
-        partial = address(scratch[2 * size + n_rows * row_size // ITEM :])
-        non_finite = 0
-        for tile in range(first, last):
+        n_mels = len(segments) - 2
+        size = (height * n_columns + _LINE - 1) // _LINE * _LINE
+        padded, columns = scratch[:size], address(scratch) + size * ITEM
+        rows = columns + size * ITEM
+        partial = scratch[2 * size + rows_size :]
+        places_, segments_ = address(places), address(segments)
+        weights_, scaling_ = address(weights), address(scaling)
+        lost = 0
+        for tile in range(low, high):
             row, frame = tile // n_tiles, tile % n_tiles * width
             signal = carray(float_pointer(y + row * n_samples * ITEM), n_samples)
-            start = frame * hop_length - pad
-            non_finite |= load_tile(
-                signal, start, hop_length, pad, pad_mode, height, n_columns, padded, columns
-            )
-            first_pass(width, n_fft, columns, address(offsets), address(window), rows)
-            for r in range(n_real_rows):
-                place = address(twiddles) + r * twiddles_size
-                row_pass(width, n_fft, 1, 1, rows + r * row_size, place)
-            for r in range(n_real_rows, n_rows):
-                place = address(twiddles) + r * twiddles_size
-                row_pass(width, n_fft, 0, 1, rows + r * row_size, place)
+            lost |= spectrum_of_tile(
+                signal, frame * hop_length - pad, hop_length, pad, pad_mode, height, n_columns,
+                offsets, window, twiddles, padded, columns, rows,
+            )  # fmt: skip
             if is_magnitude:
-                magnitudes(width, n_bins, address(places), rows)
-
+                magnitudes(width, n_bins, places_, rows)
             target = out + (row * n_mels * n_frames + frame) * ITEM
             n_valid = min(width, n_frames - frame)
-            bank = (address(places), address(bands), address(weights), address(scaling))
-            pitch = n_frames if n_valid == width else width
-            mel_out = target if n_valid == width else partial
+            bands, pitch = (target, n_frames) if n_valid == width else (address(partial), width)
             if is_log:
-                mel_bands(width, 1, n_mels, rows, bank[0], bank[1], bank[2], bank[3], mel_out, pitch)
+                mel_bands(
+                    width, 1, n_mels, rows, places_, segments_, weights_, scaling_, bands, pitch
+                )
             else:
-                mel_bands(width, 0, n_mels, rows, bank[0], bank[1], bank[2], bank[3], mel_out, pitch)
+                mel_bands(
+                    width, 0, n_mels, rows, places_, segments_, weights_, scaling_, bands, pitch
+                )
             if n_valid < width:
-                values = carray(float_pointer(partial), (n_mels, width))
                 for m in range(n_mels):
                     band = carray(float_pointer(target + m * n_frames * ITEM), n_valid)
                     for i in range(n_valid):
-                        band[i] = values[m, i]
-        return non_finite
+                        band[i] = partial[m * width + i]
+        return lost
 
-    return mel_tiles
+    return mel_of_tiles
+
+
+@cache
+def _stft_kernel(width: int, n_fft: int) -> Any:
+    """The line up to the spectrum, tile after tile."""
+    spectrum_of_tile = _spectrum_kernel(width, n_fft, 0)
+    n_bins = 1 + n_fft // 2
+
+    @jit
+    def stft_of_tiles(
+        y: int,
+        n_samples: int,
+        n_frames: int,
+        low: int,
+        high: int,
+        hop_length: int,
+        pad: int,
+        pad_mode: int,
+        height: int,
+        n_columns: int,
+        offsets: Any,
+        window: Any,
+        twiddles: Any,
+        slots: Any,
+        conjugates: Any,
+        scratch: Any,
+        out: int,
+    ) -> int:
+        """Tiles ``low`` to ``high`` - 1 of all signals; 1 if a sample is not finite."""
+        n_tiles = (n_frames + width - 1) // width
+        size = (height * n_columns + _LINE - 1) // _LINE * _LINE
+        padded, columns = scratch[:size], address(scratch) + size * ITEM
+        rows = columns + size * ITEM
+        lost = 0
+        for tile in range(low, high):
+            row, frame = tile // n_tiles, tile % n_tiles * width
+            signal = carray(float_pointer(y + row * n_samples * ITEM), n_samples)
+            lost |= spectrum_of_tile(
+                signal, frame * hop_length - pad, hop_length, pad, pad_mode, height, n_columns,
+                offsets, window, twiddles, padded, columns, rows,
+            )  # fmt: skip
+            target = out + (row * n_frames + frame) * n_bins * 2 * ITEM
+            n_valid = min(width, n_frames - frame)
+            store_spectrum(
+                width, n_bins, rows, address(slots), address(conjugates), n_valid, target
+            )
+        return lost
+
+    return stft_of_tiles

@@ -72,22 +72,66 @@ class MelPlan:
         return len(self.basis)
 
     @cached_property
-    def bands(self) -> NDArray[np.int32]:
-        """First bin and number of bins of every band, shape (n_mels, 2)."""
-        bands = np.zeros((self.n_mels, 2), dtype=np.int32)
-        for m, row in enumerate(self.basis):
-            (bins,) = np.nonzero(row)
-            if len(bins):
-                bands[m] = bins[0], bins[-1] + 1 - bins[0]
-        return bands
+    def bands(self) -> "Bands":
+        """The bank without its zeros, band by band."""
+        return Bands.of(self.basis)
 
     @cached_property
-    def weights(self) -> NDArray[np.float32]:
-        """The weights of every band's bins, band after band."""
-        parts = [
-            row[first : first + n] for row, (first, n) in zip(self.basis, self.bands, strict=True)
-        ]
-        return np.concatenate(parts)
+    def segments(self) -> "Segments | None":
+        """The bank by the segments between centres, if it is made of triangles."""
+        return Segments.of(self.basis)
+
+
+@dataclass(frozen=True, eq=False)
+class Bands:
+    """Any bank: the weights of every band from its first nonzero one to its last."""
+
+    #: (n_mels, 2) int32: first bin, number of bins
+    spans: NDArray[np.int32]
+    #: the bands' weights, one after the other
+    weights: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, basis: NDArray[np.float32]) -> "Bands":
+        """Find where every band begins and ends."""
+        spans = np.zeros((len(basis), 2), dtype=np.int32)
+        parts = [np.empty(0, dtype=np.float32)]
+        for m, row in enumerate(basis):
+            (bins,) = np.nonzero(row)
+            if len(bins):
+                spans[m] = bins[0], bins[-1] + 1 - bins[0]
+                parts.append(row[bins[0] : bins[-1] + 1])
+        return cls(spans, np.concatenate(parts))
+
+
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """A bank of triangles: in segment s, band s - 1 falls and band s rises."""
+
+    #: (n_mels + 2,) int32: first bin of each segment, and the end of the last
+    first: NDArray[np.int32]
+    #: (n_bins, 2) float32: weight in the falling band, weight in the rising band
+    weights: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, basis: NDArray[np.float32]) -> "Segments | None":
+        """Split the bins between the bands' centres; None if bands overlap in another way."""
+        n_mels, n_bins = basis.shape
+        weights = np.zeros((n_bins, 2), dtype=np.float32)
+        segment = np.zeros(n_bins, dtype=np.int64)
+        s = 0
+        for k, column in enumerate(basis.T):
+            (bands,) = np.nonzero(column)
+            if len(bands):
+                # the one band of a bin rises there, unless it has begun to fall
+                s = max(s, int(bands[-1]) if len(bands) == 1 else int(bands[0]) + 1)
+                if not set(bands) <= {s - 1, s}:
+                    return None
+                weights[k] = column[s - 1] if s > 0 else 0, column[s] if s < n_mels else 0
+            segment[k] = s
+        first = np.searchsorted(segment, np.arange(n_mels + 2))
+        first[-1] = n_bins
+        return cls(first.astype(np.int32), weights)
 
 
 def mel_plan(config: "MelConfig") -> MelPlan:

@@ -74,10 +74,8 @@ def _butterfly(a: Complex, z: Complex, b: Complex) -> tuple[Complex, Complex]:
         return (ar + br, ai + bi), (ar - br, ai - bi)
     if _is_number(zr, 0) and _is_number(zi, -1):
         return (ar + bi, ai - br), (ar - bi, ai + br)
-    # 4 + 2 fused operations instead of a product and four additions: a - z b = 2 a - (a + z b)
-    ur = fma(-bi, zi, fma(br, zr, ar))
-    ui = fma(br, zi, fma(bi, zr, ai))
-    return (ur, ui), (fma(ar, 2.0, -ur), fma(ai, 2.0, -ui))
+    tr, ti = _multiply(z, b)
+    return (ar + tr, ai + ti), (ar - tr, ai - ti)
 
 
 def _times_minus_i(y: Complex) -> Complex:

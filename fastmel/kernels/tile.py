@@ -8,7 +8,6 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .simd import (
@@ -71,6 +70,9 @@ def transpose_columns(
             columns = [
                 check(lanes.load(lanes.offset(source, pitch, c))) for c in range(lanes.width)
             ]
+            ahead = lanes.offset(source, pitch, lanes.width)
+            for c in range(lanes.width):
+                lanes.prefetch(lanes.offset(ahead, pitch, c))
             for r, row in enumerate(lanes.transpose(columns)):
                 lanes.store(row, lanes.offset(target, n_columns, r))
             n_quads = builder.sdiv(
@@ -137,7 +139,7 @@ def mel_bands(
     n_mels: Any,
     rows: Any,
     places: Any,
-    bands: Any,
+    segments: Any,
     weights: Any,
     scaling: Any,
     out: Any,
@@ -145,35 +147,50 @@ def mel_bands(
 ) -> Any:
     """Weigh and sum the bins of every mel band, take the log, store one vector a band.
 
+    A segment is the bins between two neighbouring centres, where band s - 1 falls and band s
+    rises: every bin is read once for both.
+
     rows: address of the tile's powers; places: int32 table of the vector that holds a bin;
-    bands: int32 (n_mels, 2) first bin and number of bins; weights: float32, band after band;
-    scaling: float32 (amin, value at amin, factor of log2, offset), used with ``to_log`` = 1;
-    out: address of the first band's first frame; pitch: from a band to the next.
+    segments: int32 (n_mels + 2,) first bin of each segment; weights: float32 (n_bins, 2) falling
+    and rising; scaling: float32 (amin, value at amin, factor of log2, offset), used with
+    ``to_log`` = 1; out: address of the first band's first frame; pitch: from a band to the next.
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         lanes = Lanes(builder, literal(width))
-        n_mels, rows, places, bands, weights, scaling, out, pitch = arguments[2:]
-        logarithm = Logarithm(lanes, scaling) if literal(to_log) else None
-        weight = cgutils.alloca_once_value(builder, weights)
-        total = Accumulator(lanes)
-        with lanes.loop(n_mels) as m:
-            band = lanes.offset(bands, m, 2)
-            band_places = lanes.offset(places, lanes.load_integer(band, 0))
-            n_bins = lanes.load_integer(band, 1)
-            band_weights = builder.load(weight)
-            total.set(lanes.wrap(0.0))
-            with lanes.loop(n_bins) as k:
-                power = lanes.load(
-                    lanes.offset(rows, lanes.load_integer(band_places, k), lanes.width)
-                )
-                total.set(fma(power, lanes.broadcast(band_weights, k), total.get()))
-            builder.store(lanes.offset(band_weights, n_bins), weight)
-            value = total.get() if logarithm is None else logarithm(total.get())
-            lanes.store(value, lanes.offset(out, builder.mul(m, pitch)))
+        n_mels, rows, places, segments, weights, scaling, out, pitch = arguments[2:]
+        finish = Logarithm(lanes, scaling) if literal(to_log) else (lambda value: value)
+        # Two sums each, for even and odd bins: one chain of additions would wait for itself.
+        falling, rising, falling_odd, rising_odd = (Accumulator(lanes) for _ in range(4))
+        zero = lanes.wrap(0.0)
+
+        def add_bin(k: Any, fall: Accumulator, rise: Accumulator) -> None:
+            power = lanes.load(lanes.offset(rows, lanes.load_integer(places, k), lanes.width))
+            fall.set(fma(power, lanes.broadcast(lanes.offset(weights, k, 2), 0), fall.get()))
+            rise.set(fma(power, lanes.broadcast(lanes.offset(weights, k, 2), 1), rise.get()))
+
+        with lanes.loop(builder.add(n_mels, lanes.index(1))) as s:
+            first = lanes.load_integer(segments, s)
+            n_bins = builder.sub(lanes.load_integer(lanes.offset(segments, s), 1), first)
+            falling.set(rising.get())  # what band s - 1 gathered while it rose
+            rising.set(zero)
+            falling_odd.set(zero)
+            rising_odd.set(zero)
+            with lanes.loop(builder.sdiv(n_bins, lanes.index(2))) as pair:
+                k = builder.add(first, builder.mul(pair, lanes.index(2)))
+                add_bin(k, falling, rising)
+                add_bin(builder.add(k, lanes.index(1)), falling_odd, rising_odd)
+            is_odd = builder.trunc(n_bins, ir.IntType(1))
+            with builder.if_then(is_odd):
+                add_bin(builder.add(first, builder.sub(n_bins, lanes.index(1))), falling, rising)
+            rising.set(rising.get() + rising_odd.get())
+            with builder.if_then(builder.icmp_signed(">", s, lanes.index(0))):
+                band = builder.sub(s, lanes.index(1))
+                value = finish(falling.get() + falling_odd.get())
+                lanes.store(value, lanes.offset(out, builder.mul(band, pitch)))
         return context.get_dummy_value()
 
-    arguments = (n_mels, rows, places, bands, weights, scaling, out, pitch)
+    arguments = (n_mels, rows, places, segments, weights, scaling, out, pitch)
     return types.void(width, to_log, *arguments), emit
 
 
