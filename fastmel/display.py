@@ -57,7 +57,9 @@ def save_mel(
 
     clipped = config.log == "db" and np.ptp(mel) > _DB_RANGE
     figure = Figure(figsize=(10, 4), dpi=150, layout="constrained")
-    axes = figure.add_subplot(xlabel="Time (s)", ylabel="Frequency (Hz)", title=title)
+    axes = figure.add_subplot(xlabel="Time (s)", ylabel="Frequency (Hz)")
+    drawable = title.encode(errors="replace").decode()  # a file name need not be text
+    axes.set_title(drawable, parse_math=False)
     image = axes.imshow(
         mel,
         origin="lower",

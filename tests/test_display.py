@@ -81,6 +81,12 @@ def test_decibels_end_80_below_the_maximum(drawn, lowest, shown):
     assert axes.images[0].get_clim() == (shown, 0)
 
 
+@pytest.mark.parametrize("title", ["$\\frac$", "caf\udce9"])
+def test_any_file_name_can_be_the_title(tmp_path, title):
+    save_mel(tmp_path / "mel.png", ramp(128, 10, 0, 1), MelConfig(), title)
+    assert (tmp_path / "mel.png").stat().st_size > 0
+
+
 def test_pyplot_is_not_loaded(tmp_path):
     code = (
         "import sys, numpy; from fastmel.display import save_mel; "
