@@ -30,6 +30,7 @@ from typing import Any, TypeVar, overload
 import llvmlite.binding as llvm
 import numba
 import numpy as np
+import numpy.ma  # Numba imports it at its first call: see _TARGET
 from llvmlite.binding import ffi
 from numba.core import config
 from numba.core.caching import NullCache
@@ -45,8 +46,9 @@ __all__ = ["CacheWarning", "cache_directory", "cpu_name", "jit", "simd_width"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: Target triple, CPU name and CPU features of Numba's code generator. Asked for here because Numba
-#: makes the generator at the first question, behind a lock that a fork would not wait for.
+#: Target triple, CPU name and CPU features of Numba's code generator. Numba makes that when
+#: first asked, behind a lock of its own (as Python does with imports). A child that is forked at
+#: that moment hangs, so it is asked now, before there are kernels.
 _TARGET: tuple[str, str, str] = cpu_target.target_context.codegen().magic_tuple()
 
 #: Not True: that would add "nnan" and "ninf", and a NaN sample would no longer give NaN.
