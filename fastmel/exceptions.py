@@ -6,5 +6,6 @@ __all__ = ["ParameterError"]
 class ParameterError(ValueError):
     """An argument has a value that the call cannot work with.
 
-    A subclass of :class:`ValueError`, as ``librosa.ParameterError`` is through ``LibrosaError``.
+    Raised wherever librosa raises its ``ParameterError``; being a :class:`ValueError` too, it is
+    caught by code that knows neither library.
     """

@@ -102,9 +102,6 @@ def stft(
     _check_positive("hop_length", hop_length)
     check_framing(y, n_fft, center, pad_mode)
     frame_window = _frame_window(window, win_length, n_fft)
-    if center and callable(pad_mode):
-        y = np.pad(y, [(0, 0)] * (y.ndim - 1) + [(n_fft // 2, n_fft // 2)], pad_mode)
-        center = False
     n_samples = y.shape[-1] + (2 * (n_fft // 2) if center else 0)
     n_frames = 1 + (n_samples - n_fft) // hop_length
     shape = (*y.shape[:-1], 1 + n_fft // 2, n_frames)

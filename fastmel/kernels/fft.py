@@ -41,6 +41,7 @@ from .butterflies import (
     root_of_unity,
     twiddle_keys,
 )
+from .jit import cpu_name
 from .simd import Lanes, fma, literal
 
 __all__ = ["Factors", "Tables", "factorize", "first_pass", "row_pass", "tables"]
@@ -67,7 +68,7 @@ class Factors:
     @property
     def row_indices(self) -> tuple[int, ...]:
         """The kept rows' indices s, real rows first."""
-        indices = list(real_dft([1] * self.first))
+        indices = list(real_dft([1] * self.first, adders=_adders()))
         return tuple(sorted(indices, key=lambda s: 2 * s % self.first != 0))
 
     @property
@@ -98,7 +99,7 @@ class Factors:
     def row_twiddles(self) -> int:
         """Float32 values in a row's part of the twiddle table."""
         return 2 * sum(
-            self.blocks(level, real=False) * len(twiddle_keys(radix))
+            self.blocks(level, real=False) * len(_twiddle_keys(radix))
             for level, radix in enumerate(self.radices)
             if not self.constant_twiddles(level)
         )
@@ -129,6 +130,15 @@ def _radices(n_points: int) -> tuple[int, ...]:
     options = [r for r in (*range(2, 17), 25) if n_points % r == 0]
     splits = [(r, *_radices(n_points // r)) for r in options]
     return min(splits, key=lambda radices: (len(radices), max(radices), radices[0]))
+
+
+def _adders() -> bool:
+    """Whether the butterflies are those for CPUs that add beside they multiply."""
+    return cpu_name().startswith("znver")
+
+
+def _twiddle_keys(radix: int) -> list[tuple[int, int]]:
+    return twiddle_keys(radix, _adders())
 
 
 # tables
@@ -197,7 +207,7 @@ def _walk_row(factors: Factors, s: int) -> tuple[list[float], list[int]]:
         stride = length // radix
         if not factors.constant_twiddles(level):
             for exponent, _ in blocks:
-                for power, turn in twiddle_keys(radix):
+                for power, turn in _twiddle_keys(radix):
                     turns = exponent * stride * power + turn * (base // radix)
                     table += root_of_unity(turns, base)
         n_done = factors.n_points // length
@@ -249,7 +259,7 @@ def first_pass(
                 lanes.load(samples, lanes.load_integer(column_offsets, j)) for j in range(first)
             ]
             weights = [lanes.broadcast(column_window, j) for j in range(first)]
-            outputs = real_dft(column, weights)
+            outputs = real_dft(column, weights, adders=_adders())
             point = lanes.offset(rows, p, 2 * lanes.width)
             for row, s in enumerate(factors.row_indices):
                 re, im = outputs[s]
@@ -284,7 +294,7 @@ def row_pass(
         row, twiddles = arguments[4:]
         for level, radix in enumerate(factors.radices):
             constant = factors.constant_twiddles(level)
-            n_keys = 0 if constant else 2 * len(twiddle_keys(radix))
+            n_keys = 0 if constant else 2 * len(_twiddle_keys(radix))
             length = factors.block_length(level)
             with lanes.loop(factors.blocks(level, is_real)) as block:
                 keys = lanes.offset(twiddles, block, n_keys)
@@ -327,7 +337,7 @@ def _transform_block(
     else:
         loaded = {
             key: (lanes.broadcast(keys, 2 * i), lanes.broadcast(keys, 2 * i + 1))
-            for i, key in enumerate(twiddle_keys(radix))
+            for i, key in enumerate(_twiddle_keys(radix))
         }
 
         def twiddle(power: int, turn: int) -> Complex:
@@ -339,7 +349,7 @@ def _transform_block(
         for a in range(radix):
             place = a * stride * slot
             y.append((lanes.load(start, place), 0 if real else lanes.load(start, place + lanes.width)))
-        outputs = evaluate(y, twiddle)[: radix // 2 + 1 if real else radix]
+        outputs = evaluate(y, twiddle, adders=_adders())[: radix // 2 + 1 if real else radix]
         for k, (re, im) in enumerate(outputs):
             if to_power:
                 lanes.store(fma(re, re, im * im), start, k * lanes.width)

@@ -128,6 +128,12 @@ class Lanes:
             return self.builder.add(address, self.index(count * scale * ITEM))
         return self.builder.add(address, self.builder.mul(count, self.index(scale * ITEM)))
 
+    def clamp(self, value: Any, low: Any, high: Any) -> Any:
+        """An integer kept within bounds."""
+        builder = self.builder
+        value = builder.select(builder.icmp_signed("<", value, low), low, value)
+        return builder.select(builder.icmp_signed(">", value, high), high, value)
+
     def pointer(self, address: Any, kind: Any) -> Any:
         """``address`` as a pointer to a value of the LLVM type ``kind``."""
         return self.builder.inttoptr(address, kind.as_pointer())
