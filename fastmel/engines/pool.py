@@ -187,7 +187,8 @@ def run(task: Task, n_units: int, min_units: int) -> None:
     Raises
     ------
     BaseException
-        What a task raised (the caller's own first), once no task runs any more.
+        What a task raised (the caller's own first), once no task runs any more. Only an interrupt
+        of the waiting caller does not wait for the others; the ranges not begun are dropped.
     """
     n_ranges = n_units // max(min_units, 1)
     n_threads = get_num_threads() if n_ranges > 1 else 1

@@ -262,13 +262,12 @@ class _KernelCache(NullCache):
         if not directories or result.lifted or result.library.has_dynamic_globals:
             return
         name = self._file_name(signature)
-        payload: bytes = dumps(result._reduce())  # type: ignore[no-untyped-call]
         failures = []
         for directory in directories:
             try:
-                _write(directory, name, payload)
+                _write(directory, name, dumps(result._reduce()))  # type: ignore[no-untyped-call]
                 return
-            except OSError as error:
+            except Exception as error:  # here too, the kernel itself is ready and right
                 failures.append(error)
         _warn_once(directories[0].parent, failures[0])
 
@@ -341,7 +340,7 @@ def _prune(root: Path) -> None:
                 shutil.rmtree(directory, ignore_errors=True)
 
 
-def _warn_once(root: Path, failure: OSError) -> None:
+def _warn_once(root: Path, failure: Exception) -> None:
     global _has_warned
     if _has_warned:
         return
