@@ -51,8 +51,8 @@ def bench_log_mel_float64(compare):
     compare(lambda: log_mel(y), rivals, FIRST.n_frames)
 
 
-def bench_librosa_s_own_call(compare):
-    """`feature.melspectrogram` and `power_to_db`, called as librosa's are."""
+def bench_melspectrogram_then_power_to_db(compare):
+    """`feature.melspectrogram` and `power_to_db`, as librosa's are called."""
     y = FIRST.signal()
 
     def ours():

@@ -30,12 +30,12 @@ def one_thread():
 def compare(benchmark):
     """Make a function that times a call in turns with its rivals and keeps their figures.
 
-    ``compare(ours, {"librosa": theirs}, units=n_frames)`` adds to the benchmark's
-    ``extra_info`` the units of work in a call, and for each rival its median in seconds and the
+    ``compare(ours, {"librosa": theirs}, frames=case.n_frames)`` adds to the benchmark's
+    ``extra_info`` the frames of a call, and for each rival its median in seconds and the
     median ratio of its time to ours.
     """
 
-    def run(ours, rivals, units=None, max_rounds=200):
+    def run(ours, rivals, frames=None, max_rounds=200):
         for call in (ours, *rivals.values()):
             call()  # compile, load, plan
         rounds = _rounds([ours, *rivals.values()], max_rounds)
@@ -48,15 +48,17 @@ def compare(benchmark):
                 times[name].append(time.perf_counter() - start)
 
         benchmark.pedantic(ours, setup=take_turns, rounds=rounds)
-        own = benchmark.stats.stats.data if benchmark.enabled else []
-        benchmark.extra_info["units"] = units
+        if not benchmark.enabled:
+            return
+        own = benchmark.stats.stats.data
+        if frames is not None:
+            benchmark.extra_info["frames"] = frames
         benchmark.extra_info["rivals"] = {
             name: {
                 "median": median(theirs),
                 "ratio": median(a / b for a, b in zip(theirs, own, strict=True)),
             }
             for name, theirs in times.items()
-            if own
         }
 
     return run

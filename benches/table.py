@@ -23,6 +23,9 @@ RESULTS = HERE / "results.json"
 BEGIN = "<!-- speed table, written by benches/table.py -->\n"
 END = "<!-- end of speed table -->"
 
+#: in the order of the table
+BENCHES = [f"bench_{name}.py" for name in ("mel", "threads", "calls", "startup", "memory")]
+
 #: the case that is measured again as a processor without AVX-512 would run it
 EIGHT_LANES = "bench_mel.py::bench_log_mel[60 s, 22.05 kHz, 2048/512/128]"
 
@@ -66,23 +69,24 @@ def title(entry):
 def rows(entry):
     """Write the table's lines for one bench: one for each rival."""
     if memory := entry.get("working memory KiB"):
-        sizes = ", ".join(f"{kib} KiB for {seconds} s" for seconds, kib in memory.items())
+        sizes = ", ".join(f"{kib} KiB for {length}" for length, kib in memory.items())
         return [f"| {title(entry)} | {sizes} | | | |"]
     ours = f"| {title(entry)} | {time_text(entry['median'])}"
-    if entry.get("units"):
-        ours += f" ({1e6 * entry['median'] / entry['units']:.3g} µs each)"
-    return [
-        f"{ours} | {name} | {time_text(rival['median'])} | {rival['ratio']:.3g}x |"
+    if frames := entry.get("frames"):
+        ours += f", {1e6 * entry['median'] / frames:.3g} µs a frame"
+    against = [
+        f"| {name} | {time_text(rival['median'])} | {rival['ratio']:.3g}x |"
         for name, rival in entry.get("rivals", {}).items()
-    ] or [f"{ours} | | | |"]
+    ] or ["| | | |"]
+    return [f"{ours} {against[0]}", *(f"| | {other}" for other in against[1:])]
 
 
 def table(results):
     return "\n".join(
         [
             f"{results['machine']}; {results['versions']}.",
-            "One thread where no other number is named. Medians of calls made in turns in one",
-            "process, the ratios too; *each* is a frame, or a value of an array that is converted.",
+            "One thread where no other number is named; calls are made in turns in one process,",
+            "and times and ratios are medians.",
             "",
             "| work | fastmel | against | takes | ratio |",
             "|---|---|---|---|---|",
@@ -93,7 +97,7 @@ def table(results):
 
 
 def main():
-    report = measure("")
+    report = measure(*BENCHES)
     with tempfile.TemporaryDirectory() as cache:
         narrow = measure(
             EIGHT_LANES,
