@@ -11,7 +11,7 @@ one is one file and one line in ``_MODULES``. Signals arrive checked but for NaN
 are found here: by the fused engine while it loads the samples, else by a pass over them.
 """
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -38,7 +38,8 @@ def check_name(engine: str) -> None:
         raise ParameterError(f"engine={engine!r} is not one of {', '.join(map(repr, NAMES))}")
 
 
-def choose(plan: MelPlan | SpectrumPlan, dtype: Any, engine: str = "auto") -> str:
+@lru_cache(maxsize=256)
+def choose(plan: MelPlan | SpectrumPlan, dtype: np.dtype[Any], engine: str = "auto") -> str:
     """Return the engine that computes ``plan`` on samples of ``dtype``.
 
     Raises
@@ -50,7 +51,7 @@ def choose(plan: MelPlan | SpectrumPlan, dtype: Any, engine: str = "auto") -> st
         return engine
     from .fused import why_not
 
-    reason = why_not(plan, np.dtype(dtype))
+    reason = why_not(plan, dtype)
     if reason is None:
         return "fused"
     if engine == "auto":
@@ -102,8 +103,12 @@ def _run(
     engine = choose(plan, y.dtype, engine)
     if engine != "fused":
         util.valid_audio(y)
-    module = import_module(f".{_MODULES[engine]}", __name__)
-    getattr(module, work)(plan, y, out)
+    getattr(_module(engine), work)(plan, y, out)
+
+
+@cache
+def _module(engine: str) -> Any:
+    return import_module(f".{_MODULES[engine]}", __name__)
 
 
 @lru_cache(maxsize=64)

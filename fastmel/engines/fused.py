@@ -20,10 +20,10 @@ from fastmel.kernels.fft import Factors, factorize, first_pass, row_pass, tables
 from fastmel.kernels.frames import PAD_MODES, copy_padded
 from fastmel.kernels.jit import jit, simd_width
 from fastmel.kernels.simd import ITEM, address, float_pointer
-from fastmel.kernels.tile import magnitudes, mel_bands, store_spectrum, transpose_columns
+from fastmel.kernels.tile import expect_bands, magnitudes, mel_bands, store_spectrum, transpose_columns
 
 from . import pool
-from .plan import MelPlan, SpectrumPlan
+from .plan import LogScale, MelPlan, SpectrumPlan
 
 __all__ = ["mel", "stft", "why_not"]
 
@@ -62,21 +62,24 @@ def mel(plan: MelPlan, y: NDArray[np.float32], out: NDArray[np.float32]) -> None
         If a sample is NaN or infinite.
     """
     tile = _tile(plan.spectrum)
+    kernel = _mel_kernel(tile.width, plan.spectrum.n_fft)
+    tile.run(kernel, y, out, out.shape[-1], plan.n_mels * tile.width, _bank(plan))
+
+
+@lru_cache(maxsize=64)
+def _bank(plan: MelPlan) -> tuple[Any, ...]:
+    """What the mel kernel takes of a plan, in its order."""
     assert plan.segments is not None, "why_not() is asked first"
-    amin, floor, factor, offset = 0.0, 0.0, 0.0, 0.0
-    if plan.log is not None:
-        amin, floor, offset = plan.log.amin, plan.log.floor, plan.log.offset
-        factor = plan.log.factor * np.log10(2)
-    bank = (
-        tile.tables.power,
+    log = plan.log or LogScale(amin=1.0, factor=0.0, offset=0.0)
+    scaling = [log.amin, log.floor, log.factor * np.log10(2), log.offset]
+    return (
+        _tile(plan.spectrum).tables.power,
         plan.segments.first,
         plan.segments.weights,
         int(plan.power == 1),
         int(plan.log is not None),
-        np.array([amin, floor, factor, offset], dtype=np.float32),
+        np.array(scaling, dtype=np.float32),
     )
-    kernel = _mel_kernel(tile.width, plan.spectrum.n_fft)
-    tile.run(kernel, y, out, out.shape[-1], plan.n_mels * tile.width, bank)
 
 
 def stft(plan: SpectrumPlan, y: NDArray[np.float32], out: NDArray[np.complex64]) -> None:
@@ -209,9 +212,11 @@ def _spectrum_kernel(width: int, n_fft: int, to_power: int) -> Any:
         if start >= 0 and start + span <= len(signal):
             samples, pitch = address(signal) + start * ITEM, hop_length
         else:
-            for c in range(n_columns):
-                column = padded[c * height : (c + 1) * height]
-                copy_padded(signal, start + c * hop_length, pad, pad_mode, column)
+            n_pieces = 1 if hop_length == height else n_columns  # columns are neighbours, or apart
+            size = len(padded) // n_pieces
+            for c in range(n_pieces):
+                piece = padded[c * size : (c + 1) * size]
+                copy_padded(signal, start + c * hop_length, pad, pad_mode, piece)
             samples, pitch = address(padded), height
         lost = transpose_columns(width, samples, pitch, height, n_columns, columns)
         first_pass(width, n_fft, columns, address(offsets), address(window), rows)
@@ -265,7 +270,7 @@ def _mel_kernel(width: int, n_fft: int) -> Any:
         n_tiles = (n_frames + width - 1) // width
         n_mels = len(segments) - 2
         size = (height * n_columns + _LINE - 1) // _LINE * _LINE
-        padded, columns = scratch[:size], address(scratch) + size * ITEM
+        padded, columns = scratch[: height * n_columns], address(scratch) + size * ITEM
         rows = columns + size * ITEM
         partial = scratch[2 * size + rows_size :]
         places_, segments_ = address(places), address(segments)
@@ -274,13 +279,14 @@ def _mel_kernel(width: int, n_fft: int) -> Any:
         for tile in range(low, high):
             row, frame = tile // n_tiles, tile % n_tiles * width
             signal = carray(float_pointer(y + row * n_samples * ITEM), n_samples)
+            target = out + (row * n_mels * n_frames + frame) * ITEM
+            expect_bands(n_mels, target, n_frames)
             lost |= spectrum_of_tile(
                 signal, frame * hop_length - pad, hop_length, pad, pad_mode, height, n_columns,
                 offsets, window, twiddles, padded, columns, rows,
             )  # fmt: skip
             if is_magnitude:
                 magnitudes(width, n_bins, places_, rows)
-            target = out + (row * n_mels * n_frames + frame) * ITEM
             n_valid = min(width, n_frames - frame)
             bands, pitch = (target, n_frames) if n_valid == width else (address(partial), width)
             if is_log:
@@ -330,7 +336,7 @@ def _stft_kernel(width: int, n_fft: int) -> Any:
         """Tiles ``low`` to ``high`` - 1 of all signals; 1 if a sample is not finite."""
         n_tiles = (n_frames + width - 1) // width
         size = (height * n_columns + _LINE - 1) // _LINE * _LINE
-        padded, columns = scratch[:size], address(scratch) + size * ITEM
+        padded, columns = scratch[: height * n_columns], address(scratch) + size * ITEM
         rows = columns + size * ITEM
         lost = 0
         for tile in range(low, high):

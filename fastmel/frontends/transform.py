@@ -90,7 +90,7 @@ class MelSpectrogram:
         self.config = config
         self._plan = mel_plan(config)
         self._forced = engine
-        self.engine = engines.choose(self._plan, np.float32, engine)
+        self.engine = engines.choose(self._plan, np.dtype(np.float32), engine)
 
     def __repr__(self) -> str:
         fields = repr(self.config).partition("(")[2][:-1]

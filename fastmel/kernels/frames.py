@@ -11,7 +11,7 @@ __all__ = ["PAD_MODES", "copy_padded", "window_frames"]
 
 #: pad mode -> its number in the kernels; "empty" leaves the value open and gets zeros
 PAD_MODES = {"constant": 0, "empty": 0, "edge": 1, "linear_ramp": 2, "reflect": 3, "symmetric": 4}
-EDGE, LINEAR_RAMP, REFLECT, SYMMETRIC = 1, 2, 3, 4
+ZEROS, EDGE, LINEAR_RAMP, REFLECT, SYMMETRIC = 0, 1, 2, 3, 4
 
 
 @jit
@@ -31,25 +31,31 @@ def _padding(y: Any, position: int, pad: int, pad_mode: int) -> Any:
         return y[min(place, 2 * n_samples - 1 - place)]
     if pad_mode == EDGE:
         return y[0] if position < 0 else y[n_samples - 1]
-    if pad_mode == LINEAR_RAMP:
-        width = y.dtype.type(pad)
-        if position < 0:
-            return y.dtype.type(position + pad) * (y[0] / width)
-        return y.dtype.type(n_samples + pad - 1 - position) * (y[n_samples - 1] / width)
-    return zero
+    width = y.dtype.type(pad)  # LINEAR_RAMP
+    if position < 0:
+        return y.dtype.type(position + pad) * (y[0] / width)
+    return y.dtype.type(n_samples + pad - 1 - position) * (y[n_samples - 1] / width)
 
 
 @jit
 def copy_padded(y: Any, start: int, pad: int, pad_mode: int, out: Any) -> None:
     """Fill ``out`` with the padded signal from position ``start`` on; zeros beyond the padding."""
-    before = min(max(-start, 0), len(out))
-    inside = max(min(len(y) - start, len(out)), before)
-    for i in range(before):
-        out[i] = _padding(y, start + i, pad, pad_mode)
-    for i in range(before, inside):
-        out[i] = y[start + i]
-    for i in range(inside, len(out)):
-        out[i] = _padding(y, start + i, pad, pad_mode)
+    n = len(out)
+    before = min(max(-start, 0), n)
+    after = max(min(len(y) - start, n), before)
+    # loops over slices: LLVM turns them into block copies, which indices with an offset prevent
+    inside, samples = out[before:after], y[max(start, 0) : max(start + after, 0)]
+    for i in range(len(inside)):
+        inside[i] = samples[i]
+    if pad_mode == ZEROS:
+        for outside in (out[:before], out[after:]):
+            for i in range(len(outside)):
+                outside[i] = 0
+    else:
+        for i in range(before):
+            out[i] = _padding(y, start + i, pad, pad_mode)
+        for i in range(after, n):
+            out[i] = _padding(y, start + i, pad, pad_mode)
 
 
 @jit

@@ -158,10 +158,10 @@ class Lanes:
         pointer = self.pointer(self.offset(address, offset), vector.value.type)
         self.builder.store(vector.value, pointer, align=ITEM)
 
-    def prefetch(self, address: Any) -> None:
-        """Ask for the cache line at ``address``: soon to be read, into the second-level cache."""
+    def prefetch(self, address: Any, *, to_write: bool = False) -> None:
+        """Ask for the cache line at ``address``: soon to be read or written."""
         i8_pointer = ir.IntType(8).as_pointer()
-        flags = [ir.Constant(INT32, value) for value in (0, 2, 1)]  # read, L2, data
+        flags = [ir.Constant(INT32, value) for value in (int(to_write), 2, 1)]  # L2, data
         signature = ir.FunctionType(ir.VoidType(), [i8_pointer, INT32, INT32, INT32])
         prefetch = cgutils.get_or_insert_function(
             self.builder.module, signature, "llvm.prefetch.p0"

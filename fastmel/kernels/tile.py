@@ -23,6 +23,7 @@ from .simd import (
 )
 
 __all__ = [
+    "expect_bands",
     "magnitudes",
     "mel_bands",
     "store_spectrum",
@@ -131,6 +132,22 @@ def transpose_columns(
 
 
 # mel and log out
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def expect_bands(typing_context: Any, n_mels: Any, out: Any, pitch: Any) -> Any:
+    """Ask for the cache lines that :func:`mel_bands` will write, one in each band."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        n_mels, out, pitch = arguments
+        lanes = Lanes(builder, 1)
+        last = lanes.index(LINE - 1)
+        with lanes.loop(n_mels) as m:
+            line = lanes.offset(out, builder.add(builder.mul(m, pitch), last))
+            lanes.prefetch(line, to_write=True)
+        return context.get_dummy_value()
+
+    return types.void(n_mels, out, pitch), emit
 
 
 @intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
