@@ -65,13 +65,15 @@ def test_threads_work_at_once(n_threads):
 
 def test_a_slow_range_leaves_the_others_to_other_threads():
     set_num_threads(2)
+    n_others = len(ranges(100, 1)) - 1
+    assert n_others >= 3
     others = threading.Semaphore(0)
 
     def task(lo, hi):
         if lo:
             others.release()
         else:
-            for _ in range(pool._RANGES_PER_THREAD * 2 - 1):
+            for _ in range(n_others):
                 assert others.acquire(timeout=PATIENCE)
 
     run(task, 100, 1)
