@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
-from itertools import product, repeat
+from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -108,33 +108,32 @@ def stft(
 
     if out is not None:
         out = _check_out(out, shape)
-    if dtype is None:
-        dtype = np.complex128 if y.dtype == np.float64 else np.complex64
-    dtype = np.dtype(dtype) if out is None else out.dtype
+        dtype = out.dtype
+    dtype = np.dtype(_complex_of(y.dtype) if dtype is None else dtype)
 
     # Single precision serves only where both ends are single: librosa computes in double.
     single = y.itemsize <= 4 and dtype.itemsize <= 8
     real, complex_ = (np.float32, np.complex64) if single else (np.float64, np.complex128)
     frames = None if out is None else out.swapaxes(-1, -2)
-    direct = frames is not None and frames.dtype == complex_ and frames.flags.c_contiguous
-    if frames is None or not direct:
+    if frames is None or frames.dtype != complex_ or not frames.flags.c_contiguous:
         frames = np.empty((*y.shape[:-1], n_frames, shape[-2]), complex_)
     if frames.size:
         from fastmel import engines
 
+        n_rows = math.prod(y.shape[:-1])
         engines.stft(
-            np.ascontiguousarray(y, real).reshape(-1, y.shape[-1]),
+            np.ascontiguousarray(y, real).reshape(n_rows, y.shape[-1]),
             window=frame_window,
             n_fft=n_fft,
             hop_length=hop_length,
             center=center,
             pad_mode=pad_mode,
-            out=frames.reshape(-1, n_frames, shape[-2]),
+            out=frames.reshape(n_rows, n_frames, shape[-2]),
         )
     spectra: NDArray[Any] = frames.swapaxes(-1, -2)
     if out is None:
         return spectra.astype(dtype, copy=False)
-    if not direct:
+    if not np.may_share_memory(out, frames):
         out[...] = spectra
     return out
 
@@ -165,6 +164,11 @@ def check_framing(
             f"n_fft={n_fft} is too large for {'' if center else 'uncentered '}analysis of input "
             f"signal of length={y.shape[-1]}; use a smaller n_fft or a longer signal"
         )
+
+
+def _complex_of(real: np.dtype[Any]) -> type[np.complexfloating[Any, Any]]:
+    """Return the type of the spectrum of real samples: as in librosa, double only of double."""
+    return np.complex128 if real == np.float64 else np.complex64
 
 
 def _check_positive(name: str, value: Any) -> None:
@@ -237,7 +241,7 @@ def magphase(D: NDArray[Any], *, power: float = 1) -> tuple[NDArray[Any], NDArra
         magnitude = np.abs(D)
         zero = magnitude == 0
         divisor = magnitude + zero
-        phase = np.empty_like(D, np.result_type(D.dtype, np.complex64))
+        phase = np.empty_like(D, D.dtype if np.iscomplexobj(D) else _complex_of(D.dtype))
         phase.real = D.real / divisor + zero
         phase.imag = D.imag / divisor
     if power != 1:
@@ -367,27 +371,26 @@ def _to_db(
     if axes == "auto":
         axes = tuple(range(-min(S.ndim, 2), 0)) or None
     if not callable(ref):
-        ref_value = np.abs(ref)
+        reference = np.abs(ref)
     else:
         try:
-            ref_value = ref(np.abs(S) if amplitude else S, axis=axes, keepdims=True)
+            reference = ref(np.abs(S) if amplitude else S, axis=axes, keepdims=True)
         except TypeError as error:
             raise ParameterError(
                 f"the reference function {ref!r} must take 'axis' and 'keepdims' arguments, as "
                 "np.max and np.median do, so that every channel has its own reference"
             ) from error
-    factor = 20.0 if amplitude else 10.0
-    offset = -factor * np.log10(np.maximum(amin, ref_value))
 
     S = _dense(S)
     own = _count_own_axes(S, axes)
     one_or_each = ((), S.shape[: S.ndim - own] + (1,) * own)
     # an amin or a top_db that is not a plain number takes part in deciding the result's type
     plain = type(amin) in (int, float) and type(top_db) in (int, float, type(None))
-    if own and plain and np.shape(offset) in one_or_each and amin >= _SMALLEST_NORMAL[S.dtype]:
-        return _channels_to_db(S, own, amplitude, amin, offset, top_db)
+    if own and plain and np.shape(reference) in one_or_each and amin >= _SMALLEST_NORMAL[S.dtype]:
+        return _channels_to_db(S, own, amplitude, reference, amin, top_db)
+    factor = 20.0 if amplitude else 10.0
     db = factor * np.log10(np.maximum(amin, np.abs(S) if amplitude else S))
-    db += offset
+    db -= factor * np.log10(np.maximum(amin, reference))
     if top_db is not None:
         db = np.maximum(db, db.max(axis=axes, keepdims=True) - top_db)
     return db[()]
@@ -410,26 +413,45 @@ def _channels_to_db(
     S: NDArray[Any],
     own: int,
     amplitude: bool,
+    reference: Any,
     amin: float,
-    offset: Any,
     top_db: float | None,
 ) -> NDArray[Any]:
     from fastmel.kernels.decibel import decibels
 
-    factor = 20.0 if amplitude else 10.0
-    amin = float(S.dtype.type(amin))
-    floor = factor * math.log10(amin)
-    db = np.empty_like(S)
-    channels = product(*map(range, S.shape[: S.ndim - own]))
-    shifts = np.ravel(offset).tolist() if np.ndim(offset) else repeat(float(offset))
-    for channel, shift in zip(channels, shifts, strict=False):
-        x = S[channel].ravel("K")
-        bottom = -math.inf
-        if top_db is not None:
-            peak = float(max(x.max(), -x.min()) if amplitude else x.max())
-            top = floor if peak <= amin else factor * math.log10(peak)
-            bottom = top + shift - top_db
-        decibels(x, amplitude, amin, floor + shift, shift, bottom, db[channel].ravel("K"))
+    real = S.dtype.type
+    amin = float(real(amin))
+    floor = float(real((20 if amplitude else 10) * math.log10(amin)))
+
+    def levels(values: Any) -> list[float]:
+        """Return the decibels of references or peaks to the bit that they have in the array."""
+        values = np.asarray(values, real).ravel()
+        out = np.empty_like(values)
+        decibels(values, amplitude, amin, floor, 0.0, -math.inf, out)
+        return list(out.tolist())
+
+    leading = S.shape[: S.ndim - own]
+    channels = list(product(*map(range, leading)))
+    bottoms = [-math.inf] * len(channels)
+    references = levels(reference)
+    if len(references) == 1:
+        references *= len(channels)
+    if top_db is not None:
+        axes = tuple(range(-own, 0))
+        peaks = S.max(axis=axes)
+        if amplitude:
+            peaks = np.maximum(peaks, -S.min(axis=axes))
+        bottoms = [
+            peak - zero - top_db for peak, zero in zip(levels(peaks), references, strict=True)
+        ]
+
+    db: NDArray[Any] = np.empty_like(S)
+    for channel, zero, bottom in zip(channels, references, bottoms, strict=True):
+        if math.isnan(bottom):
+            db[channel] = bottom  # as np.maximum has it: with NaN in a channel, its peak is NaN
+        else:
+            x, out = S[channel].ravel("K"), db[channel].ravel("K")
+            decibels(x, amplitude, amin, floor - zero, -zero, bottom, out)
     return db
 
 

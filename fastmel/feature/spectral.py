@@ -85,6 +85,8 @@ def melspectrogram(
     if plain and getattr(y, "dtype", None) in (np.float32, np.float64):
         from fastmel.frontends.transform import transform_for
 
+        if "n_mels" in kwargs:
+            kwargs["n_mels"] = int(kwargs["n_mels"])
         config = MelConfig(sr=sr, power=power, **framing, **kwargs)
         check_framing(y, config.n_fft, center, pad_mode)
         return transform_for(config)(y)

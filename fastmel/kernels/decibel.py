@@ -124,7 +124,9 @@ def _kernel(real: type[np.floating[Any]], decibel: Callable[[Any], Any], amplitu
     infinity = real(np.inf)
     scale = real(2 if amplitude else 1)
 
-    @jit
+    # Without fast-math, adding the offset is not fused with the logarithm: the level of x plus an
+    # offset of minus that level is exactly 0.
+    @jit(fastmath=False)
     def kernel(x: Any, amin: float, floor: float, offset: float, bottom: float, out: Any) -> None:
         amin_, floor_, offset_, bottom_ = real(amin), real(floor), real(offset), real(bottom)
         for i in range(x.size):
