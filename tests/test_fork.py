@@ -79,7 +79,7 @@ def test_fork_finds_no_threads():
 
 
 def test_fork_with_an_idle_pool():
-    for n in range(5):
+    for n in range(3):
         assert meet()
         assert in_child(lambda n=n: meet() and add(n))
     assert in_child(lambda: in_child(meet) and meet())
