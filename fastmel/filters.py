@@ -96,16 +96,21 @@ def mel(
     # A bin lies in two bands only, so the triangles are worked out just for the (band, bin) pairs
     # inside a band, about two per bin. The bounds are sorted because fmin may exceed fmax. A bin
     # on a band's left edge is kept, and gets librosa's negative zero.
-    first = np.searchsorted(bins, np.minimum(left, right), side="left")
-    stop = np.searchsorted(bins, np.maximum(left, right), side="left")
-    counts = np.maximum(stop - first, 0)
-    band = np.repeat(np.arange(n_mels), counts)
-    column = np.arange(band.size) - np.repeat(np.cumsum(counts) - counts - first, counts)
-    rising = -(left[band] - bins[column]) / widths[band]
-    falling = (right[band] - bins[column]) / widths[band + 1]
+    at = np.searchsorted(bins, edges)
+    first, stop = np.minimum(at[:-2], at[2:]), np.maximum(at[:-2], at[2:])
+    counts = stop - first
+
+    def each(of_band: NDArray[Any]) -> NDArray[Any]:
+        return np.repeat(of_band, counts)
+
+    band = each(np.arange(n_mels))
+    column = np.arange(band.size) + each(stop - np.cumsum(counts))
+    hz = bins[column]
+    rising = -(each(left) - hz) / each(widths[:-1])
+    falling = (each(right) - hz) / each(widths[1:])
     values = np.minimum(rising, falling).astype(weights.dtype)
     if norm == "slaney":
-        values *= 2.0 / (right - left)[band]
+        values *= 2.0 / each(right - left)
     weights[band, column] = values
     if norm != "slaney":
         weights = normalize(weights, norm=norm, axis=-1)
