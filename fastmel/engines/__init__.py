@@ -6,9 +6,9 @@ audio -> frames -> window + real FFT -> power -> mel -> log -> out
 - ``scipy``      any n_fft, float32 and float64, every option;
 - ``fused``      explicit SIMD, float32, n_fft with no prime factor above 7: the fast one.
 
-An engine is a module with ``mel(plan, y, out)`` and ``stft(plan, y, out)`` on (rows, samples). A new
-one is one file and one line in ``_MODULES``. Signals arrive checked but for NaN and infinity, which
-are found here: by the fused engine while it loads the samples, else by a pass over them.
+An engine is a module with ``mel(plan, y, out)`` and ``stft(plan, y, out)`` on (rows, samples). A
+new one is one file and one line in ``_MODULES``. Signals arrive checked but for NaN and infinity,
+which are found here: by the fused engine while it loads the samples, else by a pass over them.
 """
 
 from functools import cache, lru_cache

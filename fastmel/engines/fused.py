@@ -12,15 +12,20 @@ from math import ceil, log2
 from typing import Any
 
 import numpy as np
-from numba import carray
 from numpy.typing import NDArray
 
 from fastmel import util
 from fastmel.kernels.fft import Factors, factorize, first_pass, row_pass, tables
 from fastmel.kernels.frames import PAD_MODES, copy_padded
 from fastmel.kernels.jit import jit, simd_width
-from fastmel.kernels.simd import ITEM, address, float_pointer
-from fastmel.kernels.tile import expect_bands, magnitudes, mel_bands, store_spectrum, transpose_columns
+from fastmel.kernels.simd import ITEM, address, float_array
+from fastmel.kernels.tile import (
+    expect_bands,
+    magnitudes,
+    mel_bands,
+    store_spectrum,
+    transpose_columns,
+)
 
 from . import pool
 from .plan import LogScale, MelPlan, SpectrumPlan
@@ -37,7 +42,7 @@ _FRAME_COST = 3.3e-11
 
 
 def why_not(plan: MelPlan | SpectrumPlan, dtype: np.dtype[Any]) -> str | None:
-    """Say what keeps this engine from computing ``plan`` on samples of ``dtype``; None if nothing."""
+    """Say what keeps this engine from computing ``plan`` on such samples; None if nothing."""
     spectrum = plan.spectrum if isinstance(plan, MelPlan) else plan
     if dtype != np.float32:
         return f"computes in float32, and the samples are {dtype}"
@@ -142,7 +147,10 @@ class _Tile:
         its arguments.
         """
         n_rows, n_samples = y.shape
-        y_address, out_address = y.__array_interface__["data"][0], out.__array_interface__["data"][0]
+        y_address, out_address = (
+            y.__array_interface__["data"][0],
+            out.__array_interface__["data"][0],
+        )
         n_tiles = -(-n_frames // self.width)
         lost = []
 
@@ -186,7 +194,7 @@ def _whole_lines(n_values: int) -> int:
 
 @cache
 def _spectrum_kernel(width: int, n_fft: int, to_power: int) -> Any:
-    """audio -> frames -> window + real FFT (-> power), for one tile."""
+    """One tile: audio -> frames -> window + real FFT (-> power)."""
     factors = _factors(n_fft)
     n_rows, n_real_rows = len(factors.row_indices), factors.n_real_rows
     row_size, twiddles_size = factors.row_pitch(width) * ITEM, factors.row_twiddles * ITEM
@@ -229,7 +237,7 @@ def _spectrum_kernel(width: int, n_fft: int, to_power: int) -> Any:
             row_pass(width, n_fft, 0, to_power, row, keys)
             row += row_size
             keys += twiddles_size
-        return lost
+        return lost  # type: ignore[no-any-return]
 
     return spectrum_of_tile
 
@@ -278,7 +286,7 @@ def _mel_kernel(width: int, n_fft: int) -> Any:
         lost = 0
         for tile in range(low, high):
             row, frame = tile // n_tiles, tile % n_tiles * width
-            signal = carray(float_pointer(y + row * n_samples * ITEM), n_samples)
+            signal = float_array(y + row * n_samples * ITEM, n_samples)
             target = out + (row * n_mels * n_frames + frame) * ITEM
             expect_bands(n_mels, target, n_frames)
             lost |= spectrum_of_tile(
@@ -299,7 +307,7 @@ def _mel_kernel(width: int, n_fft: int) -> Any:
                 )
             if n_valid < width:
                 for m in range(n_mels):
-                    band = carray(float_pointer(target + m * n_frames * ITEM), n_valid)
+                    band = float_array(target + m * n_frames * ITEM, n_valid)
                     for i in range(n_valid):
                         band[i] = partial[m * width + i]
         return lost
@@ -341,7 +349,7 @@ def _stft_kernel(width: int, n_fft: int) -> Any:
         lost = 0
         for tile in range(low, high):
             row, frame = tile // n_tiles, tile % n_tiles * width
-            signal = carray(float_pointer(y + row * n_samples * ITEM), n_samples)
+            signal = float_array(y + row * n_samples * ITEM, n_samples)
             lost |= spectrum_of_tile(
                 signal, frame * hop_length - pad, hop_length, pad, pad_mode, height, n_columns,
                 offsets, window, twiddles, padded, columns, rows,

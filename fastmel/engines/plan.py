@@ -137,6 +137,7 @@ class Segments:
 def mel_plan(config: "MelConfig") -> MelPlan:
     """Work a configuration out."""
     n_fft = config.n_fft
+    assert config.hop_length is not None, "MelConfig fills it in"
     win_length = n_fft if config.win_length is None else config.win_length
     is_values = isinstance(config.window, tuple) and not isinstance(config.window[0], str)
     window = np.asarray(config.window) if is_values else config.window

@@ -44,13 +44,14 @@ def mel(plan: MelPlan, y: NDArray[Any], out: NDArray[Any]) -> None:
 
     def store(row: int, first: int, spectra: NDArray[Any]) -> None:
         bands = np.empty((plan.n_mels, len(spectra)), dtype=y.dtype)
-        line = np.empty(spectra.shape[1], dtype=y.dtype)
-        mel_of_spectra(spectra, plan.power, plan.bands.spans, weights, line, bands)
+        powers = np.empty(spectra.shape[::-1], dtype=y.dtype)
+        mel_of_spectra(spectra, plan.power, plan.bands.spans, weights, powers, bands)
         if plan.log is not None:
-            np.maximum(bands, y.dtype.type(plan.log.amin), out=bands)
-            np.log10(bands, out=bands)
+            quiet = bands <= plan.log.amin
+            np.log10(bands, out=bands, where=~quiet)
             bands *= y.dtype.type(plan.log.factor)
             bands += y.dtype.type(plan.log.offset)
+            bands[quiet] = plan.log.floor
         out[row, :, first : first + len(spectra)] = bands
 
     _transform(plan.spectrum, y, out.shape[-1], store)
@@ -58,9 +59,12 @@ def mel(plan: MelPlan, y: NDArray[Any], out: NDArray[Any]) -> None:
 
 def _transform(plan: SpectrumPlan, y: NDArray[Any], n_frames: int, store: Any) -> None:
     """Call ``store(row, first, spectra)`` for every block of frames of every signal."""
-    window = plan.window.astype(y.dtype)
+    # SciPy turns an FFT with a prime factor above 11 into longer ones, and rounding shows twice.
+    is_direct = scipy.fft.next_fast_len(plan.n_fft) == plan.n_fft
+    real = y.dtype if is_direct else np.dtype(np.float64)
+    window = plan.window.astype(real)
     pad_mode = PAD_MODES[plan.pad_mode]
-    fitting = _BLOCK_BYTES // (plan.n_fft * y.itemsize)
+    fitting = _BLOCK_BYTES // (plan.n_fft * real.itemsize)
     block = min(_BLOCK, max(fitting // _VECTOR * _VECTOR, _VECTOR))
     n_blocks = -(-n_frames // block)
 
@@ -68,8 +72,8 @@ def _transform(plan: SpectrumPlan, y: NDArray[Any], n_frames: int, store: Any) -
         for unit in range(low, high):
             row, first = unit // n_blocks, unit % n_blocks * block
             n_valid = min(block, n_frames - first)
-            frames = np.empty((-(-n_valid // _VECTOR) * _VECTOR, plan.n_fft), dtype=y.dtype)
+            frames = np.empty((-(-n_valid // _VECTOR) * _VECTOR, plan.n_fft), dtype=real)
             window_frames(y[row], first, plan.hop_length, plan.pad, pad_mode, window, frames)
-            store(row, first, scipy.fft.rfft(frames, overwrite_x=True)[:n_valid])
+            store(row, first, scipy.fft.rfft(frames)[:n_valid])
 
     pool.run(work, len(y) * n_blocks, min_units=1)

@@ -6,15 +6,14 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from fastmel.exceptions import ParameterError
+from fastmel.filters import WindowSpec
 
 __all__ = ["Log", "MelConfig", "PadMode"]
 
 Log = Literal["db", "ln", "log10"]
 PadMode = Literal["constant", "edge", "linear_ramp", "reflect", "symmetric", "empty"]
-Window = str | float | tuple[Any, ...] | ArrayLike | Callable[[int], ArrayLike]
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class MelConfig:
     n_fft: int = 2048
     hop_length: int | None = 512
     win_length: int | None = None
-    window: Window = "hann"
+    window: WindowSpec = "hann"
     center: bool = True
     pad_mode: PadMode = "constant"
     power: float = 2.0

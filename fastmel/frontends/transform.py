@@ -1,5 +1,6 @@
 """MelSpectrogram: a configuration worked out once, then called with signals."""
 
+import math
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -128,8 +129,9 @@ class MelSpectrogram:
                 f"out is {out.dtype} of shape {out.shape}; give a writable C-contiguous array of "
                 f"{np.dtype(real)} and shape {shape}"
             )
-        signals = np.ascontiguousarray(y, dtype=real).reshape(-1, y.shape[-1])
-        values = out.reshape(-1, *shape[-2:])
+        n_signals = math.prod(shape[:-2])
+        signals = np.ascontiguousarray(y, dtype=real).reshape(n_signals, y.shape[-1])
+        values = out.reshape(n_signals, *shape[-2:])
         if values.size:
             engines.mel(self._plan, signals, values, self._forced)
             self._finish(values)

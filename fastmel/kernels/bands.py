@@ -1,4 +1,4 @@
-"""Power and mel bands of spectra in ordinary arrays, frame after frame."""
+"""Power and mel bands of spectra in ordinary arrays, a block of frames at a time."""
 
 from typing import Any
 
@@ -8,26 +8,38 @@ __all__ = ["mel_of_spectra"]
 
 
 @jit
-def mel_of_spectra(spectra: Any, power: float, spans: Any, weights: Any, line: Any, out: Any) -> None:
+def mel_of_spectra(
+    spectra: Any, power: float, spans: Any, weights: Any, powers: Any, out: Any
+) -> None:
     """Weigh and sum ``abs(spectra) ** power`` in every band.
 
+    The powers are turned so that a bin's frames lie together: sums then run over many frames at
+    once, where the few bins of a band would wait for each other (2.4 us a frame against 0.7).
+
     spectra: complex (n_frames, n_bins); spans: int32 (n_mels, 2) first bin and number of bins of a
-    band; weights: the bands' weights one after the other; line: (n_bins,) scratch;
+    band; weights: the bands' weights one after the other; powers: (n_bins, n_frames) scratch;
     out: (n_mels, n_frames).
     """
     n_frames, n_bins = spectra.shape
-    half = line.dtype.type(0.5 * power)
+    real = powers.dtype.type
     for f in range(n_frames):
         frame = spectra[f]
         for k in range(n_bins):
-            line[k] = frame[k].real * frame[k].real + frame[k].imag * frame[k].imag
-        if power != 2:
-            for k in range(n_bins):
-                line[k] = line[k] ** half
-        position = 0
-        for m in range(len(spans)):
-            total = line.dtype.type(0)
-            for k in range(spans[m, 0], spans[m, 0] + spans[m, 1]):
-                total += line[k] * weights[position]
-                position += 1
-            out[m, f] = total
+            value = frame[k].real * frame[k].real + frame[k].imag * frame[k].imag
+            powers[k, f] = value
+    if power != 2:
+        half = real(0.5 * power)
+        for k in range(n_bins):
+            line = powers[k]
+            for f in range(n_frames):
+                line[f] = line[f] ** half
+    position = 0
+    for m in range(len(spans)):
+        band = out[m]
+        for f in range(n_frames):
+            band[f] = 0
+        for k in range(spans[m, 0], spans[m, 0] + spans[m, 1]):
+            line, weight = powers[k], weights[position]
+            position += 1
+            for f in range(n_frames):
+                band[f] += line[f] * weight

@@ -19,8 +19,8 @@ Where ``first`` and ``n_points`` share no factor (400 = 25 x 16) the prime-facto
 the twiddles between the passes altogether.
 
 All permutations live in tables: where a sample lies, where a bin lands. A *slot* is a complex value
-of all lanes, real parts first; a row is ``n_points`` slots and one more, which keeps the rows' equal
-points from falling into one set of the cache.
+of all lanes, real parts first; a row is ``n_points`` slots and one more, which keeps the equal
+points of the rows from falling into one set of the cache.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,6 @@ from typing import Any
 
 import numpy as np
 from numba import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from .butterflies import (
@@ -42,7 +41,7 @@ from .butterflies import (
     twiddle_keys,
 )
 from .jit import cpu_name
-from .simd import Lanes, fma, literal
+from .simd import Lanes, fma, intrinsic, literal
 
 __all__ = ["Factors", "Tables", "factorize", "first_pass", "row_pass", "tables"]
 
@@ -202,7 +201,7 @@ def tables(factors: Factors) -> Tables:
 
 
 def _walk_row(factors: Factors, s: int) -> tuple[list[float], list[int]]:
-    """The twiddles of row ``s`` in the order of its passes, and the output index k of each place."""
+    """The twiddles of row ``s``, pass after pass, and the output index k of each place."""
     # theta of a block is exp(-2 pi i exponent / base)
     base, first_exponent = (factors.n_points, 0) if factors.coprime else (factors.n_fft, s)
     table: list[float] = []
@@ -236,7 +235,7 @@ def _bin(factors: Factors, s: int, k: int) -> int:
 # passes
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+@intrinsic(prefer_literal=True)
 def first_pass(
     typing_context: Any,
     width: Any,
@@ -276,7 +275,7 @@ def first_pass(
     return types.void(width, n_fft, samples, offsets, window, rows), emit
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+@intrinsic(prefer_literal=True)
 def row_pass(
     typing_context: Any,
     width: Any,
@@ -353,7 +352,9 @@ def _transform_block(
         y = []
         for a in range(radix):
             place = a * stride * slot
-            y.append((lanes.load(start, place), 0 if real else lanes.load(start, place + lanes.width)))
+            y.append(
+                (lanes.load(start, place), 0 if real else lanes.load(start, place + lanes.width))
+            )
         outputs = evaluate(y, twiddle, adders=_adders())[: radix // 2 + 1 if real else radix]
         for k, (re, im) in enumerate(outputs):
             if to_power:

@@ -68,8 +68,9 @@ def window_frames(
         start = (first + f) * hop_length - pad
         frame = out[f]
         if start >= 0 and start + n_fft <= len(y):
+            samples = y[start : start + n_fft]
             for i in range(n_fft):
-                frame[i] = y[start + i] * window[i]
+                frame[i] = samples[i] * window[i]
         else:
             copy_padded(y, start, pad, pad_mode, frame)
             for i in range(n_fft):

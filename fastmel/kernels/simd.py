@@ -9,16 +9,33 @@ that the butterflies are ordinary Python functions.
 An address is an ``intp`` in Numba code and an LLVM integer here; offsets count float32 values.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import carray, extending, types  # type: ignore[attr-defined]
+from numba.core import cgutils as _cgutils
 
-__all__ = ["ITEM", "Accumulator", "Lanes", "Number", "Vector", "address", "float_pointer", "fma", "literal"]
+from .jit import jit
+
+__all__ = [
+    "ITEM",
+    "Accumulator",
+    "Lanes",
+    "Number",
+    "Vector",
+    "address",
+    "float_array",
+    "fma",
+    "intrinsic",
+    "literal",
+]
+
+# Numba's annotations say nothing of these, or the wrong thing: a call of an intrinsic is typed as
+# one of the function that describes it.
+cgutils: Any = _cgutils
+intrinsic: Callable[..., Callable[..., Any]] = extending.intrinsic
 
 #: bytes of a float32 value
 ITEM = 4
@@ -278,7 +295,7 @@ class Accumulator:
         self.lanes.builder.store(vector.value, self.slot)
 
 
-def literal(value: types.Type) -> int:
+def literal(value: Any) -> int:
     """The Python integer behind an intrinsic's compile-time argument."""
     return int(value.literal_value)
 
@@ -294,11 +311,18 @@ def address(typing_context: Any, array: Any) -> Any:
     return types.intp(array), emit
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def float_pointer(typing_context: Any, address: Any) -> Any:
-    """A typed pointer to the float32 values at ``address``, for :func:`numba.carray`."""
+@intrinsic
+def _float_pointer(typing_context: Any, address: Any) -> Any:
+    """A typed pointer to the float32 values at ``address``."""
+    pointer_type: Any = types.CPointer(types.float32)  # type: ignore[no-untyped-call]
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
 
-    return types.CPointer(types.float32)(address), emit
+    return pointer_type(address), emit
+
+
+@jit
+def float_array(address: int, n_values: int) -> Any:
+    """The float32 values at ``address`` as an array."""
+    return carray(_float_pointer(address), n_values)

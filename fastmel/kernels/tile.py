@@ -8,7 +8,6 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
 from .simd import (
     FLOAT,
@@ -19,6 +18,7 @@ from .simd import (
     Number,
     Vector,
     fma,
+    intrinsic,
     literal,
 )
 
@@ -37,7 +37,7 @@ __all__ = [
 LINE = 16
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+@intrinsic(prefer_literal=True)
 def transpose_columns(
     typing_context: Any,
     width: Any,
@@ -79,9 +79,7 @@ def transpose_columns(
                 lanes.prefetch(lanes.offset(ahead, pitch, c))
             for r, row in enumerate(lanes.transpose(columns)):
                 lanes.store(row, lanes.offset(target, n_columns, r))
-            n_quads = builder.sdiv(
-                builder.sub(n_columns, lanes.index(lanes.width)), lanes.index(4)
-            )
+            n_quads = builder.sdiv(builder.sub(n_columns, lanes.index(lanes.width)), lanes.index(4))
             with lanes.loop(n_quads) as quad:
                 c = builder.add(lanes.index(lanes.width), builder.mul(quad, lanes.index(4)))
                 column = lanes.offset(source, builder.mul(c, pitch))
@@ -107,9 +105,7 @@ def transpose_columns(
                     lanes.index(0),
                 )
                 tall = lanes.index(lanes.width)
-                n_leads = builder.sdiv(
-                    builder.add(lead, lanes.index(lanes.width - 1)), tall
-                )
+                n_leads = builder.sdiv(builder.add(lead, lanes.index(lanes.width - 1)), tall)
                 n_rest = builder.sub(height, lead)
                 n_blocks = builder.sdiv(builder.add(n_rest, lanes.index(lanes.width - 1)), tall)
                 with lanes.loop(builder.add(n_blocks, n_leads)) as i:
@@ -134,7 +130,7 @@ def transpose_columns(
 # mel and log out
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def expect_bands(typing_context: Any, n_mels: Any, out: Any, pitch: Any) -> Any:
     """Ask for the cache lines that :func:`mel_bands` will write, one in each band."""
 
@@ -150,7 +146,7 @@ def expect_bands(typing_context: Any, n_mels: Any, out: Any, pitch: Any) -> Any:
     return types.void(n_mels, out, pitch), emit
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+@intrinsic(prefer_literal=True)
 def magnitudes(typing_context: Any, width: Any, n_bins: Any, places: Any, rows: Any) -> Any:
     """Replace the power of every bin by its square root."""
 
@@ -167,7 +163,7 @@ def magnitudes(typing_context: Any, width: Any, n_bins: Any, places: Any, rows: 
     return types.void(width, n_bins, places, rows), emit
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+@intrinsic(prefer_literal=True)
 def mel_bands(
     typing_context: Any,
     width: Any,
@@ -292,7 +288,7 @@ class Logarithm:
 # spectrum out
 
 
-@intrinsic(prefer_literal=True)  # type: ignore[untyped-decorator]
+@intrinsic(prefer_literal=True)
 def store_spectrum(
     typing_context: Any,
     width: Any,
