@@ -86,7 +86,7 @@ def table(results):
         [
             f"{results['machine']}; {results['versions']}.",
             "One thread where no other number is named; calls are made in turns in one process,",
-            "and times and ratios are medians.",
+            "times are medians, and a ratio is the median of the other's time over fastmel's.",
             "",
             "| work | fastmel | against | takes | ratio |",
             "|---|---|---|---|---|",
