@@ -74,7 +74,7 @@ def transpose_columns(
             columns = [
                 check(lanes.load(lanes.offset(source, pitch, c))) for c in range(lanes.width)
             ]
-            ahead = lanes.offset(source, pitch, lanes.width)
+            ahead = lanes.offset(source, builder.mul(n_columns, pitch))  # the next tile's columns
             for c in range(lanes.width):
                 lanes.prefetch(lanes.offset(ahead, pitch, c))
             for r, row in enumerate(lanes.transpose(columns)):
