@@ -23,6 +23,7 @@ of all lanes, real parts first; a row is ``n_points`` slots and one more, which 
 points of the rows from falling into one set of the cache.
 """
 
+import platform
 from dataclasses import dataclass
 from functools import cache
 from math import gcd, prod
@@ -40,7 +41,7 @@ from .butterflies import (
     root_of_unity,
     twiddle_keys,
 )
-from .jit import cpu_name
+from .jit import cpu_name, simd_width
 from .simd import Lanes, fma, intrinsic, literal
 
 __all__ = ["Factors", "Tables", "factorize", "first_pass", "row_pass", "tables"]
@@ -136,9 +137,11 @@ def _radices(n_points: int) -> tuple[int, ...]:
     return min(splits, key=lambda radices: (len(radices), max(radices), -radices[0]))
 
 
+@cache
 def _adders() -> bool:
-    """Whether the butterflies are those for CPUs that add beside they multiply."""
-    return cpu_name().startswith("znver")
+    """Whether products and sums apart are faster than fused: on Zen, and on x86 without FMA."""
+    is_x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return cpu_name().startswith("znver") or (is_x86 and simd_width() == 4)
 
 
 def _twiddle_keys(radix: int) -> list[tuple[int, int]]:

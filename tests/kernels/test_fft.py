@@ -44,6 +44,8 @@ def transform(factors, tables, x, adders):
 @pytest.mark.parametrize("cpu", ["znver4", "sapphirerapids"])
 def test_tables_lead_every_bin_to_its_place(rng, monkeypatch, cpu):
     monkeypatch.setattr(fft, "cpu_name", lambda: cpu)
+    monkeypatch.setattr(fft, "simd_width", lambda: 16)
+    fft._adders.cache_clear()
     fft.factorize.cache_clear()
     try:
         for n_fft in [*smooth(128), 160, 200, 240, 256, 320, 400, 441, 480, 512, 600, 1024, 2048]:
@@ -69,6 +71,7 @@ def test_tables_lead_every_bin_to_its_place(rng, monkeypatch, cpu):
                 2 * (place // block * block) + place % block,
             )
     finally:
+        fft._adders.cache_clear()
         fft.factorize.cache_clear()
 
 
