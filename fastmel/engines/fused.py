@@ -76,7 +76,7 @@ def _bank(plan: MelPlan) -> tuple[Any, ...]:
     """What the mel kernel takes of a plan, in its order."""
     assert plan.segments is not None, "why_not() is asked first"
     log = plan.log or LogScale(amin=1.0, factor=0.0, offset=0.0)
-    scaling = [log.amin, log.floor, log.factor * np.log10(2), log.offset]
+    scaling = [log.amin, log.floor, *(log.factor * np.log10([np.e, 2])), log.offset]
     return (
         _tile(plan.spectrum).tables.power,
         plan.segments.first,
