@@ -1,12 +1,37 @@
 """Mel spectrograms: librosa's numbers, many times faster.
 
 This module is the map: it names every public call and the module that holds it. A call is
-imported when it is first used, so that ``import fastmel`` loads NumPy's users' dependencies
-(Numba, SciPy, soundfile, matplotlib) only when they are needed.
+imported when it is first used: ``import fastmel`` itself loads none of the dependencies
+(Numba, SciPy, soundfile, soxr, matplotlib).
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the table below, for type checkers and editors
+    from fastmel import feature as feature
+    from fastmel import filters as filters
+    from fastmel import util as util
+    from fastmel.audio import get_duration as get_duration
+    from fastmel.audio import get_samplerate as get_samplerate
+    from fastmel.audio import load as load
+    from fastmel.audio import resample as resample
+    from fastmel.audio import to_mono as to_mono
+    from fastmel.convert import fft_frequencies as fft_frequencies
+    from fastmel.convert import hz_to_mel as hz_to_mel
+    from fastmel.convert import mel_frequencies as mel_frequencies
+    from fastmel.convert import mel_to_hz as mel_to_hz
+    from fastmel.engines.pool import get_num_threads as get_num_threads
+    from fastmel.engines.pool import set_num_threads as set_num_threads
+    from fastmel.exceptions import ParameterError as ParameterError
+    from fastmel.frontends.config import MelConfig as MelConfig
+    from fastmel.frontends.transform import MelSpectrogram as MelSpectrogram
+    from fastmel.spectrum import amplitude_to_db as amplitude_to_db
+    from fastmel.spectrum import db_to_amplitude as db_to_amplitude
+    from fastmel.spectrum import db_to_power as db_to_power
+    from fastmel.spectrum import magphase as magphase
+    from fastmel.spectrum import power_to_db as power_to_db
+    from fastmel.spectrum import stft as stft
 
 __version__ = "0.1.0"
 

@@ -207,7 +207,7 @@ def _demo(args: argparse.Namespace) -> int:
 
     with _replacing(wav) as file:
         soundfile.write(file, clip(sr), sr, format="WAV")
-    y, sr = fastmel.load(wav)
+    y, _ = fastmel.load(wav, sr=sr)
     transform = fastmel.MelSpectrogram(sr=sr, log="db")
     _, first = _timed(transform, y)
     log_mel, second = _timed(transform, y)

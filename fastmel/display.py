@@ -50,7 +50,6 @@ def save_mel(
     low, high = (float(hz_to_mel(hz, htk=config.htk)) for hz in (config.fmin, fmax))
     half_band = (high - low) / (n_mels + 1) / 2
     bottom, top = low + half_band, high - half_band
-    assert config.hop_length is not None  # MelConfig has put a number in its place
     frame = config.hop_length / config.sr
     first_centre = 0.0 if config.center else config.n_fft / 2 / config.sr
     left = first_centre - frame / 2

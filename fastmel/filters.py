@@ -82,6 +82,23 @@ def mel(
     >>> mel(sr=22050, n_fft=2048).shape
     (128, 1025)
     """
+    weights, has_empty_band = mel_bank(sr, n_fft, n_mels, fmin, fmax, htk, norm, dtype)
+    if has_empty_band:
+        warn_of_empty_bands(stacklevel=3)
+    return weights
+
+
+def mel_bank(
+    sr: float,
+    n_fft: int,
+    n_mels: int,
+    fmin: float,
+    fmax: float | None,
+    htk: bool,
+    norm: Literal["slaney"] | float | None,
+    dtype: DTypeLike,
+) -> tuple[NDArray[Any], bool]:
+    """Return what :func:`mel` returns, and whether it warns of empty bands."""
     if isinstance(norm, str) and norm != "slaney":
         raise ParameterError(f"Unsupported norm={norm}; use 'slaney', a number or None")
     n_mels = int(n_mels)
@@ -115,13 +132,16 @@ def mel(
     if norm != "slaney":
         weights = normalize(weights, norm=norm, axis=-1)
 
-    if not np.all((left == 0) | (weights.max(axis=1) > 0)):
-        warnings.warn(
-            "Empty filters detected in mel frequency basis. Some channels will produce empty "
-            "responses. Try increasing your sampling rate (and fmax) or reducing n_mels.",
-            stacklevel=2,
-        )
-    return weights
+    return weights, not np.all((left == 0) | (weights.max(axis=1) > 0))
+
+
+def warn_of_empty_bands(stacklevel: int) -> None:
+    """Warn in librosa's words that a band has no bin."""
+    warnings.warn(
+        "Empty filters detected in mel frequency basis. Some channels will produce empty "
+        "responses. Try increasing your sampling rate (and fmax) or reducing n_mels.",
+        stacklevel=stacklevel,
+    )
 
 
 def get_window(window: WindowSpec, Nx: int, *, fftbins: bool = True) -> NDArray[Any]:

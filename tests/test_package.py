@@ -1,5 +1,6 @@
 """What `import fastmel` promises: a light import, public names that exist, types, one version."""
 
+import ast
 import subprocess
 import sys
 from importlib.metadata import version
@@ -53,3 +54,11 @@ def test_version_is_the_distribution_s():
 
 def test_types_are_shipped():
     assert files("fastmel").joinpath("py.typed").is_file()
+
+
+def test_type_checkers_see_what_is_imported_lazily():
+    tree = ast.parse(files("fastmel").joinpath("__init__.py").read_text())
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {(node.module, name.name) for node in block.body for name in node.names}
+    homes = {(f"fastmel.{module}", name) for name, module in fastmel._HOME.items()}
+    assert seen == homes | {("fastmel", module) for module in fastmel._MODULES}

@@ -64,6 +64,8 @@ class MelPlan:
     power: float
     #: (n_mels, n_bins) float32, librosa's precision also where the samples are float64
     basis: NDArray[np.float32]
+    #: whether a band is too narrow for any bin
+    has_empty_band: bool
     log: LogScale | None
 
     @property
@@ -137,7 +139,6 @@ class Segments:
 def mel_plan(config: "MelConfig") -> MelPlan:
     """Work a configuration out."""
     n_fft = config.n_fft
-    assert config.hop_length is not None, "MelConfig fills it in"
     win_length = n_fft if config.win_length is None else config.win_length
     is_values = isinstance(config.window, tuple) and not isinstance(config.window[0], str)
     window = np.asarray(config.window) if is_values else config.window
@@ -148,7 +149,7 @@ def mel_plan(config: "MelConfig") -> MelPlan:
         pad_mode=config.pad_mode,
         window=util.pad_center(filters.get_window(window, win_length), size=n_fft).astype(float),
     )
-    basis = filters.mel(
+    basis, has_empty_band = filters.mel_bank(
         sr=config.sr,
         n_fft=n_fft,
         n_mels=config.n_mels,
@@ -156,8 +157,9 @@ def mel_plan(config: "MelConfig") -> MelPlan:
         fmax=config.fmax,
         htk=config.htk,
         norm=config.norm,
+        dtype=np.float32,
     )
-    return MelPlan(spectrum, config.power, basis, _log_scale(config))
+    return MelPlan(spectrum, config.power, basis, has_empty_band, _log_scale(config))
 
 
 def _log_scale(config: "MelConfig") -> LogScale | None:

@@ -87,9 +87,13 @@ def melspectrogram(
 
         if "n_mels" in kwargs:
             kwargs["n_mels"] = int(kwargs["n_mels"])
+        if hop_length is None:
+            framing["hop_length"] = max(1, (n_fft if win_length is None else win_length) // 4)
         config = MelConfig(sr=sr, power=power, **framing, **kwargs)
         check_framing(y, config.n_fft, center, pad_mode)
-        return transform_for(config)(y)
+        transform = transform_for(config)
+        transform.warn_of_empty_bands(stacklevel=3)
+        return transform(y)
     bank = mel(sr=sr, n_fft=n_fft, **kwargs)
     return _weigh(np.abs(stft(y, **framing)) ** power, bank)
 

@@ -26,8 +26,8 @@ class MelConfig:
         Sampling rate of the signal in Hz.
     n_fft : int > 0
         Samples of a frame, and length of its FFT.
-    hop_length : int > 0, optional
-        Samples from one frame to the next; a quarter of `win_length` if None.
+    hop_length : int > 0
+        Samples from one frame to the next.
     win_length : int, optional
         Samples of the window, centred in the frame and zero around it; `n_fft` if None.
     window : str, tuple, float, array_like or callable
@@ -72,7 +72,7 @@ class MelConfig:
 
     sr: float = 22050
     n_fft: int = 2048
-    hop_length: int | None = 512
+    hop_length: int = 512
     win_length: int | None = None
     window: WindowSpec = "hann"
     center: bool = True
@@ -89,18 +89,15 @@ class MelConfig:
     top_db: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("n_fft", "n_mels"):
+        for name in ("n_fft", "hop_length", "n_mels"):
             self._set(name, _count(name, getattr(self, name)))
-        for name in ("hop_length", "win_length"):
-            if getattr(self, name) is not None:
-                self._set(name, _count(name, getattr(self, name)))
-        if self.win_length is not None and self.win_length > self.n_fft:
-            raise ParameterError(
-                f"win_length={self.win_length} is longer than n_fft={self.n_fft}; "
-                "use a window of at most n_fft samples"
-            )
-        if self.hop_length is None:
-            self._set("hop_length", max(1, (self.win_length or self.n_fft) // 4))
+        if self.win_length is not None:
+            self._set("win_length", _count("win_length", self.win_length))
+            if self.win_length > self.n_fft:
+                raise ParameterError(
+                    f"win_length={self.win_length} is longer than n_fft={self.n_fft}; "
+                    "use a window of at most n_fft samples"
+                )
         for name in ("sr", "power", "amin"):
             _check(name, getattr(self, name), "> 0", lambda value: value > 0)
         _check("fmin", self.fmin, ">= 0", lambda value: value >= 0)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastmel import engines
+from fastmel import engines, filters
 from fastmel.engines.plan import mel_plan
 from fastmel.exceptions import ParameterError
 from fastmel.filters import WindowSpec
@@ -24,7 +24,8 @@ class MelSpectrogram:
     Parameters
     ----------
     sr, n_fft, hop_length, ..., top_db
-        The fields of :class:`fastmel.MelConfig`, with its defaults.
+        The fields of :class:`fastmel.MelConfig`, with its defaults. A `hop_length` of None is a
+        quarter of the window.
     engine : {"auto", "fused", "scipy", "reference"}
         What computes it. "auto" takes "fused" wherever that engine can (float32 samples, an n_fft
         with no prime factor above 7, power 1 or 2) and "scipy" elsewhere.
@@ -73,17 +74,21 @@ class MelSpectrogram:
         top_db: float | None = None,
         engine: str = "auto",
     ) -> None:
+        if hop_length is None:
+            hop_length = max(1, (n_fft if win_length is None else win_length) // 4)
         config = MelConfig(
             sr, n_fft, hop_length, win_length, window, center, pad_mode, power, n_mels, fmin, fmax,
             htk, norm, log, ref, amin, top_db,
         )  # fmt: skip
         self._prepare(config, engine)
+        self.warn_of_empty_bands(stacklevel=3)
 
     @classmethod
     def from_config(cls, config: MelConfig, engine: str = "auto") -> "MelSpectrogram":
         """Return the transform of a configuration."""
         transform = cls.__new__(cls)
         transform._prepare(config, engine)
+        transform.warn_of_empty_bands(stacklevel=3)
         return transform
 
     def _prepare(self, config: MelConfig, engine: str) -> None:
@@ -159,6 +164,11 @@ class MelSpectrogram:
             )
         return n_frames
 
+    def warn_of_empty_bands(self, stacklevel: int = 2) -> None:
+        """Warn if a band is too narrow for any FFT bin (see :func:`fastmel.filters.mel`)."""
+        if self._plan.has_empty_band:
+            filters.warn_of_empty_bands(stacklevel + 1)
+
     def _finish(self, values: NDArray[Any]) -> None:
         """Apply what needs each signal's largest value."""
         config = self.config
@@ -174,5 +184,7 @@ class MelSpectrogram:
 
 @lru_cache(maxsize=64)
 def transform_for(config: MelConfig) -> MelSpectrogram:
-    """Return a transform, the same one for equal configurations."""
-    return MelSpectrogram.from_config(config)
+    """Return a transform, the same one for equal configurations; leaves warnings to the caller."""
+    transform = MelSpectrogram.__new__(MelSpectrogram)
+    transform._prepare(config, "auto")
+    return transform
