@@ -1,0 +1,100 @@
+import inspect
+
+import librosa
+import numpy as np
+import pytest
+
+import fastmel
+
+
+def test_signature_is_the_configuration_s():
+    parameters = inspect.signature(fastmel.MelSpectrogram).parameters
+    fields = inspect.signature(fastmel.MelConfig).parameters
+    assert list(parameters) == [*fields, "engine"]
+    assert [parameters[name].default for name in fields] == [
+        field.default for field in fields.values()
+    ]
+
+
+def test_decibels_are_librosa_s(speech):
+    y = speech(22050, 2.0)
+    mel = librosa.feature.melspectrogram(y=y)
+    for options in ({"top_db": 80}, {"top_db": 30, "ref": "max"}, {"ref": 0.3}, {"ref": "max"}):
+        found = fastmel.MelSpectrogram(log="db", **options)(y)
+        reference = {**options, "ref": mel.max()} if options.get("ref") == "max" else options
+        expected = librosa.power_to_db(mel, **{"top_db": None, **reference})
+        loud = expected > expected.max() - 60
+        np.testing.assert_allclose(found[loud], expected[loud], rtol=0, atol=1e-3)
+        assert found.min() >= expected.min() - 1e-3
+        if options.get("ref") == "max":
+            assert found.max() == 0
+
+
+def test_top_db_is_each_signal_s_own(rng):
+    y = rng.standard_normal((2, 8000)).astype(np.float32) * np.float32([[1], [1e-4]])
+    transform = fastmel.MelSpectrogram(log="db", top_db=20)
+    both = transform(y)
+    np.testing.assert_array_equal(both, [transform(y[0]), transform(y[1])])
+
+
+def test_out_is_filled_and_checked(rng):
+    y = rng.standard_normal(4000).astype(np.float32)
+    transform = fastmel.MelSpectrogram()
+    expected = transform(y)
+    out = np.full(expected.shape, np.nan, dtype=np.float32)
+    assert transform(y, out=out) is out
+    np.testing.assert_array_equal(out, expected)
+    frozen = out.copy()
+    frozen.flags.writeable = False
+    for bad in (out[:-1], out.astype(float), out.T.copy().T, frozen):
+        with pytest.raises(fastmel.ParameterError, match=r"C-contiguous.*\(128, 8\)"):
+            transform(y, out=bad)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.zeros(4000, dtype=np.int16), "floating-point"),
+        (np.float32(0.5), "one-dimensional"),
+        (np.zeros(4000, dtype=complex), "floating-point"),
+        (["a", "b"], "floating-point"),
+    ],
+)
+def test_signals_are_checked(y, message):
+    with pytest.raises(fastmel.ParameterError, match=message):
+        fastmel.MelSpectrogram()(y)
+
+
+def test_signals_without_a_frame():
+    with pytest.raises(fastmel.ParameterError, match="100 samples is shorter than a frame"):
+        fastmel.MelSpectrogram(center=False)(np.zeros(100, dtype=np.float32))
+    with pytest.raises(fastmel.ParameterError, match="empty signal"):
+        fastmel.MelSpectrogram(pad_mode="reflect")(np.zeros(0, dtype=np.float32))
+
+
+def test_no_signals_give_no_results():
+    found = fastmel.MelSpectrogram()(np.zeros((0, 3, 4000), dtype=np.float32))
+    assert found.shape == (0, 3, 128, 8)
+
+
+def test_hop_length_none_is_a_quarter_of_the_window():
+    assert fastmel.MelSpectrogram(hop_length=None).config.hop_length == 512
+    assert fastmel.MelSpectrogram(hop_length=None, win_length=1000).config.hop_length == 250
+
+
+def test_empty_bands_are_warned_of():
+    with pytest.warns(UserWarning, match="Empty filters"):
+        fastmel.MelSpectrogram(n_fft=512, n_mels=256)
+    y = np.zeros(4000, dtype=np.float32)
+    for _ in range(2):  # at every call, as librosa does
+        with pytest.warns(UserWarning, match="Empty filters") as caught:
+            fastmel.feature.melspectrogram(y=y, n_fft=512, n_mels=256)
+        assert [w.filename for w in caught] == [__file__]
+
+
+def test_lists_are_float64():
+    assert fastmel.MelSpectrogram()([0.0] * 4000).dtype == np.float64
+
+
+def test_repr_names_the_engine():
+    assert repr(fastmel.MelSpectrogram(n_mels=40)) == "MelSpectrogram(n_mels=40, engine='fused')"

@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+from numba import njit, types
+
+from fastmel.kernels.butterflies import fma
+from fastmel.kernels.simd import Lanes, address, float_array, intrinsic, literal
+from fastmel.kernels.tile import transpose_columns
+
+
+@intrinsic(prefer_literal=True)
+def _arithmetic(typing_context, width, source, target):
+    """Stores a transposed matrix, then a * b + c, 0 * a + b, a - 0 and -(0 - a) of its rows."""
+
+    def emit(context, builder, signature, arguments):
+        lanes = Lanes(builder, literal(width))
+        source, target = arguments[1:]
+        rows = [lanes.load(source, i * lanes.width) for i in range(lanes.width)]
+        a, b, c = rows[:3]
+        results = [*lanes.transpose(rows), fma(a, b, c), 0 * a + b, a - 0, -(0 - a)]
+        for i, vector in enumerate(results):
+            lanes.store(vector, target, i * lanes.width)
+        return context.get_dummy_value()
+
+    return types.void(width, source, target), emit
+
+
+@pytest.mark.parametrize("width", [4, 8, 16])
+def test_vectors(rng, width):
+    @njit
+    def run(source, target):
+        _arithmetic(width, address(source), address(target))
+
+    matrix = rng.standard_normal((width, width)).astype(np.float32)
+    out = np.full((width + 4, width), np.nan, dtype=np.float32)
+    run(matrix, out)
+    np.testing.assert_array_equal(out[:width], matrix.T)
+    a, b, c = matrix[:3]
+    np.testing.assert_allclose(out[width], a * b + c, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(out[width + 1 :], [b, a, a])
+
+
+@pytest.mark.parametrize("width", [4, 8, 16])
+def test_transpose_columns(rng, width):
+    @njit
+    def run(samples, pitch, height, n_columns, out):
+        return transpose_columns(width, address(samples), pitch, height, n_columns, address(out))
+
+    for height, pitch in ((1, 1), (3, 3), (16, 16), (40, 40), (160, 160), (37, 37), (33, 64)):
+        for n_columns in (width, width + 4, width + 12):
+            for lead in range(0, 17, 3):  # where the columns begin in a cache line
+                samples = rng.standard_normal(lead + n_columns * pitch + 64).astype(np.float32)
+                out = np.full((height, n_columns), np.nan, dtype=np.float32)
+                assert run(samples[lead:], pitch, height, n_columns, out) == 0
+                columns = samples[lead : lead + n_columns * pitch].reshape(n_columns, pitch)
+                np.testing.assert_array_equal(out, columns[:, :height].T)
+    for place in (0, 39, 40 * n_columns - 1):
+        for value in (np.nan, np.inf, -np.inf):
+            samples = np.zeros(40 * n_columns, dtype=np.float32)
+            samples[place] = value
+            assert run(samples, 40, 40, n_columns, np.empty((40, n_columns), np.float32)) == 1
+
+
+def test_float_array_is_a_view():
+    @njit
+    def run(values):
+        float_array(address(values) + 4, 2)[:] = 7
+
+    values = np.zeros(4, dtype=np.float32)
+    run(values)
+    np.testing.assert_array_equal(values, [0, 7, 7, 0])
