@@ -9,6 +9,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from fastmel.kernels.jit import jit
+from fastmel.kernels.tile import LOG_POLYNOMIAL
 
 __all__ = ["decibels"]
 
@@ -49,21 +50,8 @@ _SQRT_HALF_SINGLE = np.int32(0x3F3504F3)
 _MANTISSA_SINGLE = np.int32(23)
 _TO_DECIBELS_SINGLE = np.float32(_TO_DECIBELS)
 _DECIBELS_OF_TWO_SINGLE = np.float32(_DECIBELS_OF_TWO)
-#: log(1 + f) = f - f**2 / 2 + f**3 * P(f): Cephes logf (S. Moshier), highest power first
-_P = tuple(
-    np.float32(c)
-    for c in (
-        7.0376836292e-2,
-        -1.1514610310e-1,
-        1.1676998740e-1,
-        -1.2420140846e-1,
-        1.4249322787e-1,
-        -1.6668057665e-1,
-        2.0000714765e-1,
-        -2.4999993993e-1,
-        3.3333331174e-1,
-    )
-)
+#: log(1 + f) = f - f**2 / 2 + f**3 * P(f), highest power first
+_P = tuple(np.float32(c) for c in LOG_POLYNOMIAL)
 
 
 @jit
@@ -79,8 +67,6 @@ def _decibel_single(x: Any) -> Any:
     p = p * f + _P[4]
     p = p * f + _P[5]
     p = p * f + _P[6]
-    p = p * f + _P[7]
-    p = p * f + _P[8]
     natural = (p * f - _F4(0.5)) * (f * f) + f
     return _F4(exponent) * _DECIBELS_OF_TWO_SINGLE + natural * _TO_DECIBELS_SINGLE
 
