@@ -285,7 +285,7 @@ def _mel_kernel(width: int, n_fft: int) -> Any:
             row, frame = tile // n_tiles, tile % n_tiles * width
             signal = float_array(y + row * n_samples * ITEM, n_samples)
             target = out + (row * n_mels * n_frames + frame) * ITEM
-            expect_bands(n_mels, target, n_frames)
+            expect_bands(width, n_mels, target, n_frames)
             lost |= spectrum_of_tile(
                 signal, frame * hop_length - pad, hop_length, pad, pad_mode, height, n_columns,
                 offsets, window, twiddles, padded, columns, rows,

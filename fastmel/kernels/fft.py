@@ -27,10 +27,8 @@ import platform
 from dataclasses import dataclass
 from functools import cache
 from math import gcd, prod
-from typing import Any
 
 import numpy as np
-from numba import types
 from numpy.typing import NDArray
 
 from .butterflies import (
@@ -42,7 +40,7 @@ from .butterflies import (
     twiddle_keys,
 )
 from .jit import cpu_name, simd_width
-from .simd import Lanes, fma, intrinsic, literal
+from .simd import ITEM, Index, Lanes, emitted, fma
 
 __all__ = ["Factors", "Tables", "factorize", "first_pass", "row_pass", "tables"]
 
@@ -238,91 +236,59 @@ def _bin(factors: Factors, s: int, k: int) -> int:
 # passes
 
 
-@intrinsic(prefer_literal=True)
+@emitted
 def first_pass(
-    typing_context: Any,
-    width: Any,
-    n_fft: Any,
-    samples: Any,
-    offsets: Any,
-    window: Any,
-    rows: Any,
-) -> Any:
+    lanes: Lanes, n_fft: int, samples: Index, offsets: Index, window: Index, rows: Index
+) -> None:
     """Window and transform every column: real DFTs of size ``first`` into the rows of a tile.
 
-    samples: address of the tile's samples; offsets: address of an int32 (n_points, first) table of
-    float32 offsets to it; window: address of float32 (n_points, first); rows: address of the tile.
+    samples: the tile's samples; offsets: int32 (n_points, first), where they lie; window: float32
+    (n_points, first); rows: the tile.
     """
-    factors = _literal_factors(n_fft)
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        lanes = Lanes(builder, literal(width))
-        samples, offsets, window, rows = arguments[2:]
-        first, pitch = factors.first, factors.row_pitch(lanes.width)
-        with lanes.loop(factors.n_points) as p:
-            column_offsets = lanes.offset(offsets, p, first)
-            column_window = lanes.offset(window, p, first)
-            column = [
-                lanes.load(samples, lanes.load_integer(column_offsets, j)) for j in range(first)
-            ]
-            weights = [lanes.broadcast(column_window, j) for j in range(first)]
-            outputs = real_dft(column, weights, adders=_adders())
-            point = lanes.offset(rows, p, 2 * lanes.width)
-            for row, s in enumerate(factors.row_indices):
-                re, im = outputs[s]
-                lanes.store(re, point, row * pitch)
-                if row >= factors.n_real_rows:
-                    lanes.store(im, point, row * pitch + lanes.width)
-        return context.get_dummy_value()
-
-    return types.void(width, n_fft, samples, offsets, window, rows), emit
+    factors = _factors(n_fft)
+    first, pitch = factors.first, factors.row_pitch(lanes.width)
+    with lanes.loop(factors.n_points) as p:
+        places = [p * first + j for j in range(first)]
+        column = [lanes.load(samples, lanes.load_index(offsets, place)) for place in places]
+        weights = [lanes.broadcast(window, place) for place in places]
+        outputs = real_dft(column, weights, adders=_adders())
+        for row, s in enumerate(factors.row_indices):
+            re, im = outputs[s]
+            place = p * (2 * lanes.width) + row * pitch
+            lanes.store(re, rows, place)
+            if row >= factors.n_real_rows:
+                lanes.store(im, rows, place + lanes.width)
 
 
-@intrinsic(prefer_literal=True)
+@emitted
 def row_pass(
-    typing_context: Any,
-    width: Any,
-    n_fft: Any,
-    real: Any,
-    to_power: Any,
-    row: Any,
-    twiddles: Any,
-) -> Any:
+    lanes: Lanes, n_fft: int, real: int, to_power: int, row: Index, twiddles: Index
+) -> None:
     """Transform one row of a tile in place.
 
     real: 1 for a row of real values; to_power: 1 to end in the powers ``re**2 + im**2`` (half the
-    size, at the start of each block), 0 to end in complex values; row, twiddles: addresses.
+    size, at the start of each block), 0 to end in complex values.
     """
-    factors = _literal_factors(n_fft)
-    is_real, ends_in_power = bool(literal(real)), bool(literal(to_power))
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        lanes = Lanes(builder, literal(width))
-        row, twiddles = arguments[4:]
-        for level, radix in enumerate(factors.radices):
-            constant = factors.constant_twiddles(level)
-            n_keys = 0 if constant else 2 * len(_twiddle_keys(radix))
-            length = factors.block_length(level)
-            with lanes.loop(factors.blocks(level, is_real)) as block:
-                keys = lanes.offset(twiddles, block, n_keys)
-                points = lanes.offset(row, block, length * 2 * lanes.width)
-                _transform_block(
-                    lanes,
-                    radix,
-                    None if constant else keys,
-                    points,
-                    stride=length // radix,
-                    real=is_real and level == 0,
-                    to_power=ends_in_power and length == radix,
-                )
-            twiddles = lanes.offset(twiddles, factors.blocks(level, real=False) * n_keys)
-        return context.get_dummy_value()
-
-    return types.void(width, n_fft, real, to_power, row, twiddles), emit
+    factors = _factors(n_fft)
+    for level, radix in enumerate(factors.radices):
+        is_constant = factors.constant_twiddles(level)
+        n_keys = 0 if is_constant else 2 * len(_twiddle_keys(radix))
+        length = factors.block_length(level)
+        with lanes.loop(factors.blocks(level, bool(real))) as block:
+            _transform_block(
+                lanes,
+                radix,
+                None if is_constant else twiddles + block * (n_keys * ITEM),
+                row + block * (length * 2 * lanes.width * ITEM),
+                stride=length // radix,
+                real=bool(real) and level == 0,
+                to_power=bool(to_power) and length == radix,
+            )
+        twiddles = twiddles + factors.blocks(level, real=False) * n_keys * ITEM
 
 
-def _literal_factors(n_fft: Any) -> Factors:
-    factors = factorize(literal(n_fft))
+def _factors(n_fft: int) -> Factors:
+    factors = factorize(n_fft)
     assert factors is not None, "plans are made for sizes that factorize() splits"
     return factors
 
@@ -330,18 +296,17 @@ def _literal_factors(n_fft: Any) -> Factors:
 def _transform_block(
     lanes: Lanes,
     radix: int,
-    keys: Any,
-    points: Any,
+    keys: Index | None,
+    points: Index,
     *,
     stride: int,
     real: bool,
     to_power: bool,
 ) -> None:
     """One radix over the ``stride`` interleaved transforms of a block."""
-    slot = 2 * lanes.width
-    if keys is None:
-        twiddle = constant_twiddle(radix)
-    else:
+    width = lanes.width
+    twiddle = constant_twiddle(radix)
+    if keys is not None:
         loaded = {
             key: (lanes.broadcast(keys, 2 * i), lanes.broadcast(keys, 2 * i + 1))
             for i, key in enumerate(_twiddle_keys(radix))
@@ -351,17 +316,15 @@ def _transform_block(
             return loaded[power, turn]
 
     with lanes.loop(stride) as b:
-        start = lanes.offset(points, b, slot)
-        y = []
-        for a in range(radix):
-            place = a * stride * slot
-            y.append(
-                (lanes.load(start, place), 0 if real else lanes.load(start, place + lanes.width))
-            )
-        outputs = evaluate(y, twiddle, adders=_adders())[: radix // 2 + 1 if real else radix]
-        for k, (re, im) in enumerate(outputs):
+        places = [(b + a * stride) * (2 * width) for a in range(radix)]
+        y = [
+            (lanes.load(points, place), 0 if real else lanes.load(points, place + width))
+            for place in places
+        ]
+        outputs = evaluate(y, twiddle, adders=_adders())
+        for k, (re, im) in enumerate(outputs[: radix // 2 + 1 if real else radix]):
             if to_power:
-                lanes.store(fma(re, re, im * im), start, k * lanes.width)
+                lanes.store(fma(re, re, im * im), points, b * (2 * width) + k * width)
             else:
-                lanes.store(re, start, k * stride * slot)
-                lanes.store(lanes.wrap(im), start, k * stride * slot + lanes.width)
+                lanes.store(re, points, places[k])
+                lanes.store(lanes.wrap(im), points, places[k] + width)

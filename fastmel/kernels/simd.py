@@ -1,16 +1,18 @@
-"""LLVM vector values behind ``+ - *``: what the explicit-SIMD kernels are written in.
+"""LLVM values behind ``+ - *``: what the explicit-SIMD kernels are written in.
 
 Numba never forms 16-lane vectors from a loop by itself (LLVM prefers 256 bits, and loops with a
 small constant trip count are unrolled before they are vectorised). The kernels of the fused engine
-therefore emit their vector instructions inside Numba intrinsics: a :class:`Lanes` loads and stores
-vectors at addresses, and a :class:`Vector` is one such value with Python's arithmetic operators, so
-that the butterflies are ordinary Python functions.
+are therefore emitted: a function decorated with :func:`emitted` is called once, while Numba
+compiles a call of it, and writes its instructions by ordinary Python arithmetic. A :class:`Vector`
+is one SIMD value, an :class:`Index` one integer or address; :class:`Lanes` loads, stores, loops.
 
-An address is an ``intp`` in Numba code and an LLVM integer here; offsets count float32 values.
+Addresses count bytes, offsets count values of four bytes.
 """
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import update_wrapper
 from typing import Any
 
 from llvmlite import ir
@@ -22,14 +24,14 @@ from .jit import jit
 __all__ = [
     "ITEM",
     "Accumulator",
+    "Index",
     "Lanes",
     "Number",
     "Vector",
     "address",
+    "emitted",
     "float_array",
     "fma",
-    "intrinsic",
-    "literal",
 ]
 
 # Numba's annotations say nothing of these, or the wrong thing: a call of an intrinsic is typed as
@@ -46,6 +48,61 @@ FLOAT = ir.FloatType()
 
 #: what a butterfly works on: a Vector, a NumPy array, or a plain number (0 marks a missing part)
 Number = Any
+
+
+class Index:
+    """An integer of address width."""
+
+    __slots__ = ("builder", "value")
+
+    def __init__(self, builder: ir.IRBuilder, value: Any) -> None:
+        self.builder = builder
+        self.value = value if isinstance(value, ir.Value) else ir.Constant(INTP, value)
+
+    def _wrap(self, other: "Index | int") -> "Index":
+        return other if isinstance(other, Index) else Index(self.builder, other)
+
+    def _apply(self, operation: str, other: "Index | int") -> "Index":
+        result = getattr(self.builder, operation)(self.value, self._wrap(other).value)
+        return Index(self.builder, result)
+
+    def _compare(self, relation: str, other: "Index | int") -> Any:
+        return self.builder.icmp_signed(relation, self.value, self._wrap(other).value)
+
+    def __add__(self, other: "Index | int") -> "Index":
+        return self._apply("add", other)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: "Index | int") -> "Index":
+        return self._apply("sub", other)
+
+    def __rsub__(self, other: "Index | int") -> "Index":
+        return self._wrap(other) - self
+
+    def __mul__(self, other: "Index | int") -> "Index":
+        return self._apply("mul", other)
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: "Index | int") -> "Index":
+        return self._apply("sdiv", other)  # of what is not negative
+
+    def __mod__(self, other: "Index | int") -> "Index":
+        return self._apply("srem", other)  # of what is not negative
+
+    def __lt__(self, other: "Index | int") -> Any:
+        return self._compare("<", other)
+
+    def __gt__(self, other: "Index | int") -> Any:
+        return self._compare(">", other)
+
+    def __ge__(self, other: "Index | int") -> Any:
+        return self._compare(">=", other)
+
+    def equals(self, other: "Index | int") -> Any:
+        """Whether the two are equal, as an LLVM truth value (like the comparisons)."""
+        return self._compare("==", other)
 
 
 class Vector:
@@ -131,72 +188,71 @@ class Lanes:
             self.builder.module, signature, f"{name}.v{self.width}f32"
         )
 
-    # addresses and loops
+    # integers and loops
 
-    def index(self, value: int) -> Any:
-        """An integer constant of address width."""
-        return ir.Constant(INTP, value)
+    def index(self, value: int) -> Index:
+        """An integer constant."""
+        return Index(self.builder, value)
 
-    def offset(self, address: Any, count: Any, scale: int = 1) -> Any:
-        """The address of item ``count * scale`` (count: a Python or an LLVM integer)."""
-        if isinstance(count, int):
-            if count == 0:
-                return address
-            return self.builder.add(address, self.index(count * scale * ITEM))
-        return self.builder.add(address, self.builder.mul(count, self.index(scale * ITEM)))
+    def where(self, condition: Any, a: Index, b: Index) -> Index:
+        """``a`` if the condition holds, else ``b``."""
+        return Index(self.builder, self.builder.select(condition, a.value, b.value))
 
-    def clamp(self, value: Any, low: Any, high: Any) -> Any:
-        """An integer kept within bounds."""
-        builder = self.builder
-        value = builder.select(builder.icmp_signed("<", value, low), low, value)
-        return builder.select(builder.icmp_signed(">", value, high), high, value)
-
-    def pointer(self, address: Any, kind: Any) -> Any:
-        """``address`` as a pointer to a value of the LLVM type ``kind``."""
-        return self.builder.inttoptr(address, kind.as_pointer())
+    def clamp(self, value: Index, low: Index, high: Index) -> Index:
+        """``value`` kept within bounds."""
+        value = self.where(value < low, low, value)
+        return self.where(value > high, high, value)
 
     @contextmanager
-    def loop(self, count: Any) -> Iterator[Any]:
-        """A loop over ``range(count)``; yields the index."""
-        if isinstance(count, int):
-            count = self.index(count)
-        with cgutils.for_range(self.builder, count, intp=INTP) as loop:
-            yield loop.index
+    def loop(self, count: Index | int) -> Iterator[Index]:
+        """A loop over ``range(count)``; gives the index."""
+        count = self.index(count) if isinstance(count, int) else count
+        with cgutils.for_range(self.builder, count.value, intp=INTP) as loop:
+            yield Index(self.builder, loop.index)
 
-    # memory
+    # memory: no alignment is needed anywhere
 
-    def load(self, address: Any, offset: Any = 0) -> Vector:
-        """The ``width`` values at ``address + offset`` (no alignment needed)."""
-        pointer = self.pointer(self.offset(address, offset), self.type)
-        return Vector(self, self.builder.load(pointer, align=ITEM))
+    def _pointer(self, address: Index, offset: Index | int, kind: Any) -> Any:
+        return self.builder.inttoptr((address + offset * ITEM).value, kind.as_pointer())
 
-    def store(self, vector: Vector, address: Any, offset: Any = 0) -> None:
-        """Write ``vector`` to ``address + offset`` (no alignment needed)."""
-        pointer = self.pointer(self.offset(address, offset), vector.value.type)
+    def _load(self, address: Index, offset: Index | int, kind: Any) -> Any:
+        return self.builder.load(self._pointer(address, offset, kind), align=ITEM)
+
+    def load(self, address: Index, offset: Index | int = 0) -> Vector:
+        """The ``width`` values from an offset on."""
+        return Vector(self, self._load(address, offset, self.type))
+
+    def store(self, vector: Vector, address: Index, offset: Index | int = 0) -> None:
+        """Write a vector from an offset on."""
+        pointer = self._pointer(address, offset, vector.value.type)
         self.builder.store(vector.value, pointer, align=ITEM)
 
-    def prefetch(self, address: Any, *, to_write: bool = False) -> None:
-        """Ask for the cache line at ``address``: soon to be read or written."""
-        i8_pointer = ir.IntType(8).as_pointer()
-        flags = [ir.Constant(INT32, value) for value in (int(to_write), 2, 1)]  # L2, data
-        signature = ir.FunctionType(ir.VoidType(), [i8_pointer, INT32, INT32, INT32])
-        prefetch = cgutils.get_or_insert_function(
-            self.builder.module, signature, "llvm.prefetch.p0"
-        )
-        self.builder.call(prefetch, [self.builder.inttoptr(address, i8_pointer), *flags])
+    def load_float(self, address: Index, offset: Index | int = 0) -> Any:
+        """One value as an LLVM float."""
+        return self._load(address, offset, FLOAT)
 
-    def load_integer(self, address: Any, offset: Any = 0) -> Any:
-        """The int32 at ``address + offset``, widened to address width."""
-        pointer = self.pointer(self.offset(address, offset), INT32)
-        return self.builder.sext(self.builder.load(pointer, align=ITEM), INTP)
+    def store_float(self, value: Any, address: Index, offset: Index | int = 0) -> None:
+        """Write one LLVM float."""
+        self.builder.store(value, self._pointer(address, offset, FLOAT), align=ITEM)
 
-    def load_scalar(self, address: Any, offset: Any = 0) -> Any:
-        """The float32 at ``address + offset`` as an LLVM scalar."""
-        return self.builder.load(self.pointer(self.offset(address, offset), FLOAT), align=ITEM)
+    def broadcast(self, address: Index, offset: Index | int = 0) -> Vector:
+        """One value in every lane."""
+        return self.splat(self.load_float(address, offset))
 
-    def broadcast(self, address: Any, offset: Any = 0) -> Vector:
-        """The one float32 at ``address + offset`` in every lane."""
-        return self.splat(self.load_scalar(address, offset))
+    def load_index(self, address: Index, offset: Index | int = 0) -> Index:
+        """One int32."""
+        return Index(self.builder, self.builder.sext(self._load(address, offset, INT32), INTP))
+
+    def prefetch(self, address: Index, offset: Index | int, *, to_write: bool = False) -> None:
+        """Ask for the cache line of a value: soon to be read, or written."""
+        i8 = ir.IntType(8)
+        flags = [ir.Constant(INT32, value) for value in (int(to_write), 2, 1)]  # level 2, data
+        signature = ir.FunctionType(ir.VoidType(), [i8.as_pointer(), INT32, INT32, INT32])
+        module = self.builder.module
+        operation = cgutils.get_or_insert_function(module, signature, "llvm.prefetch.p0")
+        self.builder.call(operation, [self._pointer(address, offset, i8), *flags])
+
+    # lanes
 
     def splat(self, scalar: Any) -> Vector:
         """An LLVM float in every lane."""
@@ -205,8 +261,6 @@ class Lanes:
         )
         every = ir.Constant(self.mask, [0] * self.width)
         return Vector(self, self.builder.shuffle_vector(one, one, every))
-
-    # lanes
 
     def shuffle(self, a: Vector, b: Vector, indices: Sequence[int]) -> Vector:
         """Lane ``i`` of the result is lane ``indices[i]`` of ``a`` followed by ``b``."""
@@ -295,9 +349,35 @@ class Accumulator:
         self.lanes.builder.store(vector.value, self.slot)
 
 
-def literal(value: Any) -> int:
-    """The Python integer behind an intrinsic's compile-time argument."""
-    return int(value.literal_value)
+def emitted(function: Callable[..., Any]) -> Any:
+    """Make a Numba intrinsic of a function that emits its instructions.
+
+    The function is called as ``function(lanes, *arguments)``. In Numba code the width comes first;
+    arguments that are constants there arrive as Python integers, all others as :class:`Index`. What
+    is annotated to return an Index returns an integer.
+    """
+    signature = inspect.signature(function)
+    returns_index = signature.return_annotation is Index
+
+    def describe(typing_context: Any, width: Any, *arguments: Any) -> Any:
+        def emit(context: Any, builder: Any, call: Any, values: Any) -> Any:
+            lanes = Lanes(builder, int(width.literal_value))
+            numbers = [
+                getattr(kind, "literal_value", Index(builder, value))
+                for kind, value in zip(arguments, values[1:], strict=True)
+            ]
+            result = function(lanes, *numbers)
+            return result.value if returns_index else context.get_dummy_value()
+
+        return_type: Any = types.intp if returns_index else types.void
+        return return_type(width, *arguments), emit
+
+    update_wrapper(describe, function)
+    names = ("typing_context", "width", *list(signature.parameters)[1:])
+    describe.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in names]
+    )
+    return intrinsic(prefer_literal=True)(describe)
 
 
 @intrinsic

@@ -1,28 +1,15 @@
 """The stages around the FFT on one tile of frames: load, mel bands and log, spectrum out.
 
-A tile is ``width`` neighbouring frames, one in each lane. All addresses are ``intp``; pitches and
-offsets count values, not bytes.
+A tile is ``width`` neighbouring frames, one in each lane. Arguments are addresses, and pitches and
+counts in values.
 """
 
-from typing import Any
-
 from llvmlite import ir
-from numba import types
 
-from .simd import (
-    FLOAT,
-    INTP,
-    ITEM,
-    Accumulator,
-    Lanes,
-    Number,
-    Vector,
-    fma,
-    intrinsic,
-    literal,
-)
+from .simd import INTP, ITEM, Accumulator, Index, Lanes, Number, Vector, emitted, fma
 
 __all__ = [
+    "LOG_POLYNOMIAL",
     "expect_bands",
     "magnitudes",
     "mel_bands",
@@ -30,23 +17,17 @@ __all__ = [
     "transpose_columns",
 ]
 
-
-# samples in
-
-#: float32 values of a cache line
+#: values of four bytes in a cache line
 LINE = 16
 
 
-@intrinsic(prefer_literal=True)
+# samples in
+
+
+@emitted
 def transpose_columns(
-    typing_context: Any,
-    width: Any,
-    samples: Any,
-    pitch: Any,
-    height: Any,
-    n_columns: Any,
-    out: Any,
-) -> Any:
+    lanes: Lanes, samples: Index, pitch: Index, height: Index, n_columns: Index, out: Index
+) -> Index:
     """Write ``out[r, c] = samples[c * pitch + r]`` for r < height, c < n_columns.
 
     Column c is the stretch of samples between the starts of frames c and c + 1, so sample
@@ -56,175 +37,121 @@ def transpose_columns(
     Returns 1 if a value was infinite or not a number, else 0: the check costs one multiply-add a
     vector here and a pass over the signal anywhere else.
     """
+    builder, width = lanes.builder, lanes.width
+    non_finite = Accumulator(lanes)
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        lanes = Lanes(builder, literal(width))
-        samples, pitch, height, n_columns, out = arguments[1:]
-        non_finite = Accumulator(lanes)
+    def check(vector: Vector) -> Vector:
+        # x * 0 is 0, or NaN for what is not finite; NaN stays in the sum
+        non_finite.set(vector.fma(lanes.wrap(0.0), non_finite.get()))
+        return vector
 
-        def check(vector: Vector) -> Vector:
-            # x * 0 is 0, or NaN for what is not finite; NaN stays in the sum
-            non_finite.set(vector.fma(lanes.wrap(0.0), non_finite.get()))
-            return vector
+    def block(row: Index) -> None:
+        """``width`` rows of every column."""
+        columns = [check(lanes.load(samples, c * pitch + row)) for c in range(width)]
+        for c in range(width):
+            lanes.prefetch(samples, (n_columns + c) * pitch + row)  # the next tile's
+        for r, vector in enumerate(lanes.transpose(columns)):
+            lanes.store(vector, out, (row + r) * n_columns)
+        with lanes.loop((n_columns - width) // 4) as quad:
+            first = quad * 4 + width
+            columns = [check(lanes.load(samples, (first + c) * pitch + row)) for c in range(4)]
+            for r, vector in enumerate(lanes.transpose_quads(columns)):
+                for part, quarter in enumerate(lanes.parts(vector)):
+                    lanes.store(quarter, out, (row + (4 * part + r)) * n_columns + first)
 
-        def block(first_row: Any) -> None:
-            """``width`` rows of every column, from ``first_row`` on."""
-            source = lanes.offset(samples, first_row)
-            target = lanes.offset(out, builder.mul(first_row, n_columns))
-            columns = [
-                check(lanes.load(lanes.offset(source, pitch, c))) for c in range(lanes.width)
-            ]
-            ahead = lanes.offset(source, builder.mul(n_columns, pitch))  # the next tile's columns
-            for c in range(lanes.width):
-                lanes.prefetch(lanes.offset(ahead, pitch, c))
-            for r, row in enumerate(lanes.transpose(columns)):
-                lanes.store(row, lanes.offset(target, n_columns, r))
-            n_quads = builder.sdiv(builder.sub(n_columns, lanes.index(lanes.width)), lanes.index(4))
-            with lanes.loop(n_quads) as quad:
-                c = builder.add(lanes.index(lanes.width), builder.mul(quad, lanes.index(4)))
-                column = lanes.offset(source, builder.mul(c, pitch))
-                four = [check(lanes.load(lanes.offset(column, pitch, i))) for i in range(4)]
-                place = lanes.offset(target, c)
-                for i, vector in enumerate(lanes.transpose_quads(four)):
-                    for part, quarter in enumerate(lanes.parts(vector)):
-                        lanes.store(quarter, lanes.offset(place, n_columns, 4 * part + i))
+    with builder.if_else(height >= width) as (tall, short):
+        with tall:
+            # Blocks begin where cache lines do, if they do so in all columns: a line that two
+            # blocks shared would be gone before the second (hops of 2**k bytes fall into few sets
+            # of the cache; hop 1024: 0.35 us a frame against 0.17). The first block and the last
+            # overlap their neighbours.
+            start = samples // ITEM % LINE
+            is_equal = builder.and_((pitch % LINE).equals(0), start > 0)
+            lead = lanes.where(is_equal, LINE - start, lanes.index(0))
+            n_leads = (lead + (width - 1)) // width
+            n_blocks = (height - lead + (width - 1)) // width
+            with lanes.loop(n_leads + n_blocks) as i:
+                row = lead + (i - n_leads) * width
+                block(lanes.clamp(row, lanes.index(0), height - width))
+        with short, lanes.loop(height) as r, lanes.loop(n_columns) as c:
+            value = lanes.load_float(samples, c * pitch + r)
+            check(lanes.splat(value))
+            lanes.store_float(value, out, r * n_columns + c)
 
-        tall_enough = builder.icmp_signed(">=", height, lanes.index(lanes.width))
-        with builder.if_else(tall_enough) as (then, otherwise):
-            with then:
-                # Blocks begin where cache lines do, if they do so in all columns: a line that two
-                # blocks shared would be gone before the second (hops of 2**k bytes fall into few
-                # sets of the cache; hop 1024: 0.35 us a frame against 0.17). The first block and
-                # the last overlap their neighbours.
-                line = lanes.index(LINE)
-                equal = builder.icmp_signed("==", builder.srem(pitch, line), lanes.index(0))
-                lead = builder.srem(builder.sdiv(samples, lanes.index(ITEM)), line)
-                lead = builder.select(
-                    builder.and_(equal, builder.icmp_signed("!=", lead, lanes.index(0))),
-                    builder.sub(line, lead),
-                    lanes.index(0),
-                )
-                tall = lanes.index(lanes.width)
-                n_leads = builder.sdiv(builder.add(lead, lanes.index(lanes.width - 1)), tall)
-                n_rest = builder.sub(height, lead)
-                n_blocks = builder.sdiv(builder.add(n_rest, lanes.index(lanes.width - 1)), tall)
-                with lanes.loop(builder.add(n_blocks, n_leads)) as i:
-                    row = builder.add(lead, builder.mul(builder.sub(i, n_leads), tall))
-                    row = lanes.clamp(row, lanes.index(0), builder.sub(height, tall))
-                    block(row)
-            with otherwise, lanes.loop(height) as r, lanes.loop(n_columns) as c:
-                place = builder.add(builder.mul(c, pitch), r)
-                value = lanes.load_scalar(samples, place)
-                check(lanes.splat(value))
-                target = lanes.offset(out, builder.add(builder.mul(r, n_columns), c))
-                builder.store(value, lanes.pointer(target, FLOAT), align=ITEM)
-
-        found = non_finite.get().value
-        lost = builder.fcmp_unordered("uno", found, found)
-        bits = builder.bitcast(lost, ir.IntType(lanes.width))
-        return builder.zext(builder.icmp_unsigned("!=", bits, ir.Constant(bits.type, 0)), INTP)
-
-    return types.intp(width, samples, pitch, height, n_columns, out), emit
+    total = non_finite.get().value
+    is_nan = builder.bitcast(builder.fcmp_unordered("uno", total, total), ir.IntType(width))
+    any_nan = builder.icmp_unsigned("!=", is_nan, ir.Constant(is_nan.type, 0))
+    return Index(builder, builder.zext(any_nan, INTP))
 
 
 # mel and log out
 
 
-@intrinsic
-def expect_bands(typing_context: Any, n_mels: Any, out: Any, pitch: Any) -> Any:
+@emitted
+def expect_bands(lanes: Lanes, n_mels: Index, out: Index, pitch: Index) -> None:
     """Ask for the cache lines that :func:`mel_bands` will write, one in each band."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        n_mels, out, pitch = arguments
-        lanes = Lanes(builder, 1)
-        last = lanes.index(LINE - 1)
-        with lanes.loop(n_mels) as m:
-            line = lanes.offset(out, builder.add(builder.mul(m, pitch), last))
-            lanes.prefetch(line, to_write=True)
-        return context.get_dummy_value()
-
-    return types.void(n_mels, out, pitch), emit
+    with lanes.loop(n_mels) as m:
+        lanes.prefetch(out, m * pitch + (lanes.width - 1), to_write=True)
 
 
-@intrinsic(prefer_literal=True)
-def magnitudes(typing_context: Any, width: Any, n_bins: Any, places: Any, rows: Any) -> Any:
+@emitted
+def magnitudes(lanes: Lanes, n_bins: Index, places: Index, rows: Index) -> None:
     """Replace the power of every bin by its square root."""
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        lanes = Lanes(builder, literal(width))
-        n_bins, places, rows = arguments[1:]
-        with lanes.loop(n_bins) as k:
-            place = lanes.offset(rows, lanes.load_integer(places, k), lanes.width)
-            power = lanes.load(place)
-            root = builder.call(lanes.function("llvm.sqrt", 1), [power.value])
-            lanes.store(Vector(lanes, root), place)
-        return context.get_dummy_value()
-
-    return types.void(width, n_bins, places, rows), emit
+    with lanes.loop(n_bins) as k:
+        place = lanes.load_index(places, k) * lanes.width
+        root = lanes.builder.call(lanes.function("llvm.sqrt", 1), [lanes.load(rows, place).value])
+        lanes.store(Vector(lanes, root), rows, place)
 
 
-@intrinsic(prefer_literal=True)
+@emitted
 def mel_bands(
-    typing_context: Any,
-    width: Any,
-    to_log: Any,
-    n_mels: Any,
-    rows: Any,
-    places: Any,
-    segments: Any,
-    weights: Any,
-    scaling: Any,
-    out: Any,
-    pitch: Any,
-) -> Any:
+    lanes: Lanes,
+    to_log: int,
+    n_mels: Index,
+    rows: Index,
+    places: Index,
+    segments: Index,
+    weights: Index,
+    scaling: Index,
+    out: Index,
+    pitch: Index,
+) -> None:
     """Weigh and sum the bins of every mel band, take the log, store one vector a band.
 
     A segment is the bins between two neighbouring centres, where band s - 1 falls and band s
     rises: every bin is read once for both.
 
-    rows: address of the tile's powers; places: int32 table of the vector that holds a bin;
-    segments: int32 (n_mels + 2,) first bin of each segment; weights: float32 (n_bins, 2) falling
-    and rising; scaling: float32 (amin, value at amin, logarithm of e, logarithm of 2, offset) in
-    the units of the result, used with ``to_log`` = 1; out: address of the first band's first frame;
-    pitch: from a band to the next.
+    rows: the tile's powers; places: int32, the vector that holds a bin; segments: int32
+    (n_mels + 2,), first bin of each segment; weights: float32 (n_bins, 2), falling and rising;
+    scaling: float32 (amin, value at amin, logarithm of e, logarithm of 2, offset) in the units of
+    the result, used with ``to_log``; out: the first band's first frame; pitch: from a band to the
+    next.
     """
+    builder = lanes.builder
+    finish = Logarithm(lanes, scaling) if to_log else (lambda value: value)
+    # Two sums each, for even and odd bins: one chain of additions would wait for itself.
+    falling, rising, falling_odd, rising_odd = (Accumulator(lanes) for _ in range(4))
+    zero = lanes.wrap(0.0)
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        lanes = Lanes(builder, literal(width))
-        n_mels, rows, places, segments, weights, scaling, out, pitch = arguments[2:]
-        finish = Logarithm(lanes, scaling) if literal(to_log) else (lambda value: value)
-        # Two sums each, for even and odd bins: one chain of additions would wait for itself.
-        falling, rising, falling_odd, rising_odd = (Accumulator(lanes) for _ in range(4))
-        zero = lanes.wrap(0.0)
+    def add_bin(k: Index, fall: Accumulator, rise: Accumulator) -> None:
+        power = lanes.load(rows, lanes.load_index(places, k) * lanes.width)
+        fall.set(fma(power, lanes.broadcast(weights, 2 * k), fall.get()))
+        rise.set(fma(power, lanes.broadcast(weights, 2 * k + 1), rise.get()))
 
-        def add_bin(k: Any, fall: Accumulator, rise: Accumulator) -> None:
-            power = lanes.load(lanes.offset(rows, lanes.load_integer(places, k), lanes.width))
-            fall.set(fma(power, lanes.broadcast(lanes.offset(weights, k, 2), 0), fall.get()))
-            rise.set(fma(power, lanes.broadcast(lanes.offset(weights, k, 2), 1), rise.get()))
-
-        with lanes.loop(builder.add(n_mels, lanes.index(1))) as s:
-            first = lanes.load_integer(segments, s)
-            n_bins = builder.sub(lanes.load_integer(lanes.offset(segments, s), 1), first)
-            falling.set(rising.get())  # what band s - 1 gathered while it rose
-            rising.set(zero)
-            falling_odd.set(zero)
-            rising_odd.set(zero)
-            with lanes.loop(builder.sdiv(n_bins, lanes.index(2))) as pair:
-                k = builder.add(first, builder.mul(pair, lanes.index(2)))
-                add_bin(k, falling, rising)
-                add_bin(builder.add(k, lanes.index(1)), falling_odd, rising_odd)
-            is_odd = builder.trunc(n_bins, ir.IntType(1))
-            with builder.if_then(is_odd):
-                add_bin(builder.add(first, builder.sub(n_bins, lanes.index(1))), falling, rising)
-            rising.set(rising.get() + rising_odd.get())
-            with builder.if_then(builder.icmp_signed(">", s, lanes.index(0))):
-                band = builder.sub(s, lanes.index(1))
-                value = finish(falling.get() + falling_odd.get())
-                lanes.store(value, lanes.offset(out, builder.mul(band, pitch)))
-        return context.get_dummy_value()
-
-    arguments = (n_mels, rows, places, segments, weights, scaling, out, pitch)
-    return types.void(width, to_log, *arguments), emit
+    with lanes.loop(n_mels + 1) as s:
+        first = lanes.load_index(segments, s)
+        n_bins = lanes.load_index(segments, s + 1) - first
+        falling.set(rising.get())  # what band s - 1 gathered while it rose
+        for total in (rising, falling_odd, rising_odd):
+            total.set(zero)
+        with lanes.loop(n_bins // 2) as pair:
+            add_bin(first + 2 * pair, falling, rising)
+            add_bin(first + 2 * pair + 1, falling_odd, rising_odd)
+        with builder.if_then((n_bins % 2).equals(1)):
+            add_bin(first + n_bins - 1, falling, rising)
+        rising.set(rising.get() + rising_odd.get())
+        with builder.if_then(s > 0):
+            lanes.store(finish(falling.get() + falling_odd.get()), out, (s - 1) * pitch)
 
 
 #: (log(1 + f) - f + f**2 / 2) / f**3 on sqrt(1/2) - 1 <= f <= sqrt(2) - 1, highest power first: the
@@ -248,7 +175,7 @@ class Logarithm:
     the last bit; infinity and NaN come out as they are.
     """
 
-    def __init__(self, lanes: Lanes, scaling: Any) -> None:
+    def __init__(self, lanes: Lanes, scaling: Index) -> None:
         self.lanes = lanes
         self.amin, self.floor, self.of_e, self.of_two, self.offset = (
             lanes.broadcast(scaling, i) for i in range(5)
@@ -258,7 +185,7 @@ class Logarithm:
         lanes, builder = self.lanes, self.lanes.builder
         bits = builder.bitcast(x.value, lanes.mask)
 
-        def integers(value: int) -> Any:
+        def integers(value: int) -> ir.Constant:
             return ir.Constant(lanes.mask, [value] * lanes.width)
 
         # x = mantissa * 2**exponent with the mantissa in [sqrt(1/2), sqrt(2)): the exponent is
@@ -285,63 +212,40 @@ class Logarithm:
 # spectrum out
 
 
-@intrinsic(prefer_literal=True)
+@emitted
 def store_spectrum(
-    typing_context: Any,
-    width: Any,
-    n_bins: Any,
-    rows: Any,
-    slots: Any,
-    conjugates: Any,
-    n_frames: Any,
-    out: Any,
-) -> Any:
+    lanes: Lanes,
+    n_bins: Index,
+    rows: Index,
+    slots: Index,
+    conjugates: Index,
+    n_frames: Index,
+    out: Index,
+) -> None:
     """Write the bins of the first ``n_frames`` frames as interleaved complex values.
 
-    rows: address of the tile's complex values; slots: int32 table of a bin's slot; conjugates:
-    float32, 1 or -1 for each bin; out: address of (n_frames, n_bins) complex64 values.
+    rows: the tile's complex values; slots: int32, the slot of a bin; conjugates: float32, 1 or -1
+    for each bin; out: (n_frames, n_bins) complex64.
     """
+    half = lanes.width // 2
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        lanes = Lanes(builder, literal(width))
-        n_bins, rows, slots, conjugates, n_frames, out = arguments[1:]
-        half = lanes.width // 2
-        frame_pitch = builder.mul(n_bins, lanes.index(2))
+    with lanes.loop(n_bins // half) as i:
+        vectors: list[Vector] = []
+        for j in range(half):
+            k = i * half + j
+            slot = lanes.load_index(slots, k) * (2 * lanes.width)
+            im = fma(lanes.load(rows, slot + lanes.width), lanes.broadcast(conjugates, k), 0)
+            vectors += [lanes.load(rows, slot), im]
+        for lane, vector in enumerate(lanes.transpose(vectors)):
+            with lanes.builder.if_then(n_frames > lane):
+                lanes.store(vector, out, (lane * n_bins + i * half) * 2)
 
-        def block(first_bin: Any) -> list[Vector]:
-            """For each frame, the values of ``width / 2`` bins side by side."""
-            vectors = []
-            for i in range(half):
-                k = builder.add(first_bin, lanes.index(i))
-                slot = lanes.offset(rows, lanes.load_integer(slots, k), 2 * lanes.width)
-                vectors.append(lanes.load(slot))
-                vectors.append(
-                    lanes.load(slot, lanes.width) * lanes.broadcast(conjugates, k)  # type: ignore[arg-type]
-                )
-            return lanes.transpose(vectors)
-
-        with lanes.loop(builder.sdiv(n_bins, lanes.index(half))) as i:
-            first_bin = builder.mul(i, lanes.index(half))
-            target = lanes.offset(out, first_bin, 2)
-            for frame, vector in enumerate(block(first_bin)):
-                valid = builder.icmp_signed("<", lanes.index(frame), n_frames)
-                with builder.if_then(valid):
-                    lanes.store(vector, lanes.offset(target, frame_pitch, frame))
-        n_done = builder.sub(n_bins, builder.srem(n_bins, lanes.index(half)))
-        n_left = builder.sub(n_bins, n_done)
-        with lanes.loop(n_left) as i:
-            k = builder.add(n_done, i)
-            slot = lanes.offset(rows, lanes.load_integer(slots, k), 2 * lanes.width)
-            sign = lanes.load_scalar(conjugates, k)
-            with lanes.loop(n_frames) as frame:
-                target = lanes.offset(out, builder.mul(frame, frame_pitch))
-                target = lanes.offset(target, k, 2)
-                re = lanes.load_scalar(slot, frame)
-                im = lanes.load_scalar(lanes.offset(slot, lanes.width), frame)
-                builder.store(re, lanes.pointer(target, FLOAT), align=ITEM)
-                place = lanes.pointer(lanes.offset(target, 1), FLOAT)
-                builder.store(builder.fmul(im, sign), place, align=ITEM)
-        return context.get_dummy_value()
-
-    arguments = (n_bins, rows, slots, conjugates, n_frames, out)
-    return types.void(width, *arguments), emit
+    with lanes.loop(n_bins % half) as i:
+        k = n_bins - 1 - i
+        slot = lanes.load_index(slots, k) * (2 * lanes.width)
+        sign = lanes.load_float(conjugates, k)
+        with lanes.loop(n_frames) as frame:
+            place = (frame * n_bins + k) * 2
+            im = lanes.builder.fmul(lanes.load_float(rows, slot + lanes.width + frame), sign)
+            lanes.store_float(lanes.load_float(rows, slot + frame), out, place)
+            lanes.store_float(im, out, place + 1)

@@ -1,27 +1,38 @@
 import numpy as np
 import pytest
-from numba import njit, types
+from numba import njit
 
 from fastmel.kernels.butterflies import fma
-from fastmel.kernels.simd import Lanes, address, float_array, intrinsic, literal
+from fastmel.kernels.simd import Index, address, emitted, float_array
 from fastmel.kernels.tile import transpose_columns
 
 
-@intrinsic(prefer_literal=True)
-def _arithmetic(typing_context, width, source, target):
-    """Stores a transposed matrix, then a * b + c, 0 * a + b, a - 0 and -(0 - a) of its rows."""
+@emitted
+def _arithmetic(lanes, source, target):
+    """Store a transposed matrix, then a * b + c, 0 * a + b, a - 0 and -(0 - a) of its rows."""
+    rows = [lanes.load(source, i * lanes.width) for i in range(lanes.width)]
+    a, b, c = rows[:3]
+    results = [*lanes.transpose(rows), fma(a, b, c), 0 * a + b, a - 0, -(0 - a)]
+    for i, vector in enumerate(results):
+        lanes.store(vector, target, i * lanes.width)
 
-    def emit(context, builder, signature, arguments):
-        lanes = Lanes(builder, literal(width))
-        source, target = arguments[1:]
-        rows = [lanes.load(source, i * lanes.width) for i in range(lanes.width)]
-        a, b, c = rows[:3]
-        results = [*lanes.transpose(rows), fma(a, b, c), 0 * a + b, a - 0, -(0 - a)]
-        for i, vector in enumerate(results):
-            lanes.store(vector, target, i * lanes.width)
-        return context.get_dummy_value()
 
-    return types.void(width, source, target), emit
+@emitted
+def _integers(lanes, a, b, seven) -> Index:
+    """The sum of many results, each times another power of 11."""
+    results = [a + b, a - b, 100 - b, a * b, a // b, a % b, lanes.clamp(a, b, b + 1)]
+    results += [lanes.where(condition, b, a) for condition in (a < b, a > b, a >= a, a.equals(b))]
+    assert seven == 7  # constants are plain integers
+    return sum((result * 11**i for i, result in enumerate(results)), lanes.index(0))
+
+
+def test_integers():
+    @njit
+    def run(a, b):
+        return _integers(4, a, b, 7)
+
+    expected = [20, 14, 97, 51, 5, 2, 4, 17, 3, 3, 17]
+    assert run(17, 3) == sum(value * 11**i for i, value in enumerate(expected))
 
 
 @pytest.mark.parametrize("width", [4, 8, 16])
