@@ -70,10 +70,13 @@ def in_child(function):
 
 
 def test_fork_finds_no_threads():
-    assert meet()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        assert in_child(lambda: threading.active_count() == 1)
+    for _ in range(5):  # on a busy machine a thread may take longer to end than a fork waits
+        assert meet()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert in_child(lambda: threading.active_count() == 1)
+        if not caught:
+            break
     assert caught == [], "Python 3.12 and later warn of a fork beside threads"
     assert "fastmel" not in [thread.name for thread in threading.enumerate()]
 

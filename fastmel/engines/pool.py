@@ -29,7 +29,7 @@ __all__ = ["get_num_threads", "run", "scratch", "set_num_threads"]
 _RANGES_PER_THREAD = 4
 
 #: Seconds that a fork or the interpreter's exit waits for threads that are still busy.
-_PATIENCE = 0.1
+_PATIENCE = 0.3
 
 Task = Callable[[int, int], object]
 
