@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors
     from fastmel.exceptions import ParameterError as ParameterError
     from fastmel.frontends.config import MelConfig as MelConfig
     from fastmel.frontends.transform import MelSpectrogram as MelSpectrogram
+    from fastmel.inversion import istft as istft
     from fastmel.spectrum import amplitude_to_db as amplitude_to_db
     from fastmel.spectrum import db_to_amplitude as db_to_amplitude
     from fastmel.spectrum import db_to_power as db_to_power
@@ -48,6 +49,7 @@ _HOME = {
     "mel_frequencies": "convert",
     "fft_frequencies": "convert",
     "stft": "spectrum",
+    "istft": "inversion",
     "magphase": "spectrum",
     "power_to_db": "spectrum",
     "amplitude_to_db": "spectrum",

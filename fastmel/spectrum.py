@@ -95,13 +95,13 @@ def stft(
     >>> int(abs(D[:, 60]).argmax())  # 1000 Hz / (16000 Hz / 512)
     32
     """
-    _check_positive("n_fft", n_fft)
+    check_positive("n_fft", n_fft)
     win_length = n_fft if win_length is None else win_length
-    _check_positive("win_length", win_length)
+    check_positive("win_length", win_length)
     hop_length = max(1, win_length // 4) if hop_length is None else hop_length
-    _check_positive("hop_length", hop_length)
+    check_positive("hop_length", hop_length)
     check_framing(y, n_fft, center, pad_mode)
-    frame_window = _frame_window(window, win_length, n_fft)
+    window = frame_window(window, win_length, n_fft)
     n_samples = y.shape[-1] + (2 * (n_fft // 2) if center else 0)
     n_frames = 1 + (n_samples - n_fft) // hop_length
     shape = (*y.shape[:-1], 1 + n_fft // 2, n_frames)
@@ -123,7 +123,7 @@ def stft(
         n_rows = math.prod(y.shape[:-1])
         engines.stft(
             np.ascontiguousarray(y, real).reshape(n_rows, y.shape[-1]),
-            window=frame_window,
+            window=window,
             n_fft=n_fft,
             hop_length=hop_length,
             center=center,
@@ -171,12 +171,12 @@ def _complex_of(real: np.dtype[Any]) -> type[np.complexfloating[Any, Any]]:
     return np.complex128 if real == np.float64 else np.complex64
 
 
-def _check_positive(name: str, value: Any) -> None:
+def check_positive(name: str, value: Any) -> None:
     if not isinstance(value, int | np.integer) or value <= 0:
         raise ParameterError(f"{name}={value} must be a positive integer")
 
 
-def _frame_window(window: WindowSpec, win_length: int, n_fft: int) -> NDArray[Any]:
+def frame_window(window: WindowSpec, win_length: int, n_fft: int) -> NDArray[Any]:
     if win_length > n_fft:
         raise ParameterError(
             f"{win_length=} must not exceed {n_fft=}: a window longer than a frame does not fit"
