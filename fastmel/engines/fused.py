@@ -35,6 +35,9 @@ __all__ = ["mel", "stft", "why_not"]
 #: float32 values of a cache line: what every part of the scratch memory starts at
 _LINE = 16
 
+#: Larger FFTs are computed as fast, but take more than 5 s to compile.
+_LARGEST = 1 << 16
+
 #: A share of work for a thread takes at least this long: a hand-off costs 70-100 us.
 _SHARE = 150e-6
 #: Seconds per frame over n_fft * log2(n_fft), from 400 to 4096 points with 16 lanes.
@@ -46,6 +49,8 @@ def why_not(plan: MelPlan | SpectrumPlan, dtype: np.dtype[Any]) -> str | None:
     spectrum = plan.spectrum if isinstance(plan, MelPlan) else plan
     if dtype != np.float32:
         return f"computes in float32, and the samples are {dtype}"
+    if spectrum.n_fft > _LARGEST:
+        return f"needs an n_fft of at most {_LARGEST}, not {spectrum.n_fft}"
     if factorize(spectrum.n_fft) is None:
         return f"needs an n_fft with no prime factor above 7, not {spectrum.n_fft}"
     if isinstance(plan, MelPlan):

@@ -20,6 +20,7 @@ def test_it_says_what_it_cannot_compute():
     assert why_not({}) is None
     assert "float64" in why_not({}, "float64")
     assert "prime factor" in why_not({"n_fft": 2048 + 2})
+    assert "at most 65536" in why_not({"n_fft": 1 << 17, "n_mels": 1})
     assert "power" in why_not({"power": 1.5})
     assert "amin" in why_not({"amin": 1e-40, "log": "db"})
 
