@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the table below, for type checkers and editors
+    from fastmel import display as display
     from fastmel import feature as feature
     from fastmel import filters as filters
     from fastmel import util as util
@@ -17,15 +18,27 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors
     from fastmel.audio import load as load
     from fastmel.audio import resample as resample
     from fastmel.audio import to_mono as to_mono
+    from fastmel.convert import blocks_to_frames as blocks_to_frames
+    from fastmel.convert import blocks_to_samples as blocks_to_samples
+    from fastmel.convert import blocks_to_time as blocks_to_time
     from fastmel.convert import fft_frequencies as fft_frequencies
+    from fastmel.convert import frames_to_samples as frames_to_samples
+    from fastmel.convert import frames_to_time as frames_to_time
     from fastmel.convert import hz_to_mel as hz_to_mel
     from fastmel.convert import mel_frequencies as mel_frequencies
     from fastmel.convert import mel_to_hz as mel_to_hz
+    from fastmel.convert import samples_like as samples_like
+    from fastmel.convert import samples_to_frames as samples_to_frames
+    from fastmel.convert import samples_to_time as samples_to_time
+    from fastmel.convert import time_to_frames as time_to_frames
+    from fastmel.convert import time_to_samples as time_to_samples
+    from fastmel.convert import times_like as times_like
     from fastmel.engines.pool import get_num_threads as get_num_threads
     from fastmel.engines.pool import set_num_threads as set_num_threads
     from fastmel.exceptions import ParameterError as ParameterError
     from fastmel.frontends.config import MelConfig as MelConfig
     from fastmel.frontends.transform import MelSpectrogram as MelSpectrogram
+    from fastmel.inversion import griffinlim as griffinlim
     from fastmel.inversion import istft as istft
     from fastmel.spectrum import amplitude_to_db as amplitude_to_db
     from fastmel.spectrum import db_to_amplitude as db_to_amplitude
@@ -48,8 +61,20 @@ _HOME = {
     "mel_to_hz": "convert",
     "mel_frequencies": "convert",
     "fft_frequencies": "convert",
+    "blocks_to_frames": "convert",
+    "blocks_to_samples": "convert",
+    "blocks_to_time": "convert",
+    "frames_to_samples": "convert",
+    "frames_to_time": "convert",
+    "samples_like": "convert",
+    "samples_to_frames": "convert",
+    "samples_to_time": "convert",
+    "time_to_frames": "convert",
+    "time_to_samples": "convert",
+    "times_like": "convert",
     "stft": "spectrum",
     "istft": "inversion",
+    "griffinlim": "inversion",
     "magphase": "spectrum",
     "power_to_db": "spectrum",
     "amplitude_to_db": "spectrum",
@@ -62,7 +87,7 @@ _HOME = {
 }
 
 #: public modules reached as attributes: fastmel.feature.melspectrogram, fastmel.filters.mel
-_MODULES = ("feature", "filters", "util")
+_MODULES = ("display", "feature", "filters", "util")
 
 __all__ = ["__version__", *_HOME, *_MODULES]
 

@@ -1,11 +1,27 @@
-"""Frequency scales: hertz to mels and back, and the centres of mel bands and FFT bins."""
+"""Scales: hertz and mels, the centres of bands and bins; frames, samples, blocks and seconds."""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["fft_frequencies", "hz_to_mel", "mel_frequencies", "mel_to_hz"]
+__all__ = [
+    "blocks_to_frames",
+    "blocks_to_samples",
+    "blocks_to_time",
+    "fft_frequencies",
+    "frames_to_samples",
+    "frames_to_time",
+    "hz_to_mel",
+    "mel_frequencies",
+    "mel_to_hz",
+    "samples_like",
+    "samples_to_frames",
+    "samples_to_time",
+    "time_to_frames",
+    "time_to_samples",
+    "times_like",
+]
 
 # Slaney's scale (Auditory Toolbox, 1998): linear to 1 kHz in steps of 200/3 Hz, then 27 equal
 # ratios from 1 kHz to 6.4 kHz.
@@ -135,3 +151,300 @@ def fft_frequencies(*, sr: float = 22050, n_fft: int = 2048) -> NDArray[np.float
             8268.75 ,  9646.875, 11025.   ])
     """
     return np.fft.rfftfreq(n_fft, d=1.0 / sr)
+
+
+def frames_to_samples(frames: ArrayLike, *, hop_length: int = 512, n_fft: int | None = None) -> Any:
+    """Return the sample at which each frame starts, or is centred.
+
+    Parameters
+    ----------
+    frames : int or array_like
+        Frame numbers.
+    hop_length : int > 0
+        Samples from one frame to the next.
+    n_fft : int, optional
+        Frame length in samples; add half of it, for frames that are not centred by padding.
+
+    Returns
+    -------
+    int or ndarray of int
+        Sample numbers, in the shape of `frames`.
+
+    Examples
+    --------
+    >>> frames_to_samples([0, 1, 10])
+    array([   0,  512, 5120])
+    """
+    offset = 0 if n_fft is None else int(n_fft // 2)
+    return (np.asanyarray(frames) * hop_length + offset).astype(int)[()]
+
+
+def samples_to_frames(
+    samples: ArrayLike, *, hop_length: int = 512, n_fft: int | None = None
+) -> Any:
+    """Return the frame in whose hop each sample lies.
+
+    Parameters
+    ----------
+    samples : int or array_like
+        Sample numbers.
+    hop_length : int > 0
+        Samples from one frame to the next.
+    n_fft : int, optional
+        Frame length in samples; subtract half of it first, for frames that are not centred by
+        padding.
+
+    Returns
+    -------
+    int or ndarray of int
+        Frame numbers, in the shape of `samples`.
+
+    Examples
+    --------
+    >>> samples_to_frames([0, 511, 512, 5121])
+    array([ 0,  0,  1, 10])
+    """
+    offset = 0 if n_fft is None else int(n_fft // 2)
+    return np.floor((np.asanyarray(samples) - offset) // hop_length).astype(int)[()]
+
+
+def samples_to_time(samples: ArrayLike, *, sr: float = 22050) -> Any:
+    """Return the seconds that samples stand at: ``samples / sr``.
+
+    Parameters
+    ----------
+    samples : int or array_like
+        Sample numbers.
+    sr : float > 0
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    float or ndarray of float
+        Seconds, in the shape of `samples`.
+
+    Examples
+    --------
+    >>> samples_to_time([0, 11025, 22050])
+    array([0. , 0.5, 1. ])
+    """
+    return np.asanyarray(samples)[()] / float(sr)
+
+
+def time_to_samples(times: ArrayLike, *, sr: float = 22050) -> Any:
+    """Return the last sample at or before each time: ``times * sr`` without the fraction.
+
+    Parameters
+    ----------
+    times : float or array_like
+        Seconds.
+    sr : float > 0
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    int or ndarray of int
+        Sample numbers, in the shape of `times`.
+
+    Examples
+    --------
+    >>> time_to_samples([0, 0.5, 1])
+    array([    0, 11025, 22050])
+    """
+    return (np.asanyarray(times) * sr).astype(int)[()]
+
+
+def frames_to_time(
+    frames: ArrayLike, *, sr: float = 22050, hop_length: int = 512, n_fft: int | None = None
+) -> Any:
+    """Return the seconds that frames stand at.
+
+    Parameters
+    ----------
+    frames : int or array_like
+        Frame numbers.
+    sr : float > 0
+        Sampling rate in Hz.
+    hop_length, n_fft
+        As in :func:`frames_to_samples`.
+
+    Returns
+    -------
+    float or ndarray of float
+        Seconds, in the shape of `frames`.
+
+    Examples
+    --------
+    >>> frames_to_time([0, 50, 100], sr=16000, hop_length=160)
+    array([0. , 0.5, 1. ])
+    """
+    return samples_to_time(frames_to_samples(frames, hop_length=hop_length, n_fft=n_fft), sr=sr)
+
+
+def time_to_frames(
+    times: ArrayLike, *, sr: float = 22050, hop_length: int = 512, n_fft: int | None = None
+) -> Any:
+    """Return the frame in whose hop each time lies.
+
+    Parameters
+    ----------
+    times : float or array_like
+        Seconds.
+    sr : float > 0
+        Sampling rate in Hz.
+    hop_length, n_fft
+        As in :func:`samples_to_frames`.
+
+    Returns
+    -------
+    int or ndarray of int
+        Frame numbers, in the shape of `times`.
+
+    Examples
+    --------
+    >>> time_to_frames([0, 0.5, 1], sr=16000, hop_length=160)
+    array([  0,  50, 100])
+    """
+    return samples_to_frames(time_to_samples(times, sr=sr), hop_length=hop_length, n_fft=n_fft)
+
+
+def blocks_to_frames(blocks: ArrayLike, *, block_length: int) -> Any:
+    """Return the first frame of each block of :func:`fastmel.stream`.
+
+    Parameters
+    ----------
+    blocks : int or array_like
+        Block numbers.
+    block_length : int > 0
+        Frames of a block.
+
+    Returns
+    -------
+    int or ndarray of int
+        Frame numbers, in the shape of `blocks`.
+
+    Examples
+    --------
+    >>> blocks_to_frames([0, 1, 2], block_length=16)
+    array([ 0, 16, 32])
+    """
+    return block_length * np.asanyarray(blocks)[()]
+
+
+def blocks_to_samples(blocks: ArrayLike, *, block_length: int, hop_length: int) -> Any:
+    """Return the first sample of each block of :func:`fastmel.stream`.
+
+    Parameters
+    ----------
+    blocks : int or array_like
+        Block numbers.
+    block_length : int > 0
+        Frames of a block.
+    hop_length : int > 0
+        Samples from one frame to the next.
+
+    Returns
+    -------
+    int or ndarray of int
+        Sample numbers, in the shape of `blocks`.
+
+    Examples
+    --------
+    >>> blocks_to_samples([0, 1, 2], block_length=16, hop_length=512)
+    array([    0,  8192, 16384])
+    """
+    frames = blocks_to_frames(blocks, block_length=block_length)
+    return frames_to_samples(frames, hop_length=hop_length)
+
+
+def blocks_to_time(blocks: ArrayLike, *, block_length: int, hop_length: int, sr: float) -> Any:
+    """Return the seconds that blocks of :func:`fastmel.stream` begin at.
+
+    Parameters
+    ----------
+    blocks : int or array_like
+        Block numbers.
+    block_length : int > 0
+        Frames of a block.
+    hop_length : int > 0
+        Samples from one frame to the next.
+    sr : float > 0
+        Sampling rate in Hz.
+
+    Returns
+    -------
+    float or ndarray of float
+        Seconds, in the shape of `blocks`.
+
+    Examples
+    --------
+    >>> blocks_to_time([0, 1, 2], block_length=100, hop_length=160, sr=16000)
+    array([0., 1., 2.])
+    """
+    samples = blocks_to_samples(blocks, block_length=block_length, hop_length=hop_length)
+    return samples_to_time(samples, sr=sr)
+
+
+def samples_like(
+    X: NDArray[Any] | float, *, hop_length: int = 512, n_fft: int | None = None, axis: int = -1
+) -> NDArray[np.int_]:
+    """Return the sample that each frame of some features stands at.
+
+    Parameters
+    ----------
+    X : ndarray or int
+        Features by frame, or the number of frames.
+    hop_length, n_fft
+        As in :func:`frames_to_samples`.
+    axis : int
+        The axis of `X` that counts frames.
+
+    Returns
+    -------
+    ndarray of int, shape (n_frames,)
+        Sample numbers.
+
+    Examples
+    --------
+    >>> samples_like(np.zeros((128, 4)))
+    array([   0,  512, 1024, 1536])
+    """
+    frames = np.arange(X if np.isscalar(X) else X.shape[axis])  # type: ignore[union-attr]
+    samples: NDArray[np.int_] = frames_to_samples(frames, hop_length=hop_length, n_fft=n_fft)
+    return samples
+
+
+def times_like(
+    X: NDArray[Any] | float,
+    *,
+    sr: float = 22050,
+    hop_length: int = 512,
+    n_fft: int | None = None,
+    axis: int = -1,
+) -> NDArray[np.float64]:
+    """Return the seconds that each frame of some features stands at.
+
+    Parameters
+    ----------
+    X : ndarray or int
+        Features by frame, or the number of frames.
+    sr : float > 0
+        Sampling rate in Hz.
+    hop_length, n_fft
+        As in :func:`frames_to_samples`.
+    axis : int
+        The axis of `X` that counts frames.
+
+    Returns
+    -------
+    ndarray of float, shape (n_frames,)
+        Seconds.
+
+    Examples
+    --------
+    >>> times_like(np.zeros((128, 4)), sr=16000, hop_length=160)
+    array([0.  , 0.01, 0.02, 0.03])
+    """
+    samples = samples_like(X, hop_length=hop_length, n_fft=n_fft, axis=axis)
+    times: NDArray[np.float64] = samples_to_time(samples, sr=sr)
+    return times

@@ -1,6 +1,8 @@
 """Signals from spectra: the inverse short-time Fourier transform, and Griffin and Lim's phases."""
 
 import math
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,9 +10,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastmel.exceptions import ParameterError
 from fastmel.filters import WindowSpec
-from fastmel.spectrum import check_positive, frame_window
+from fastmel.spectrum import check_positive, complex_of, frame_window, stft
 
-__all__ = ["istft"]
+__all__ = ["griffinlim", "istft"]
 
 
 def istft(
@@ -121,3 +123,164 @@ def real_of(dtype: np.dtype[Any]) -> Any:
     if dtype.kind == "f":
         return dtype
     return np.float64 if dtype == np.complex128 else np.float32
+
+
+class _Deprecated:
+    """Stands for an argument that was not given and should not be."""
+
+    def __repr__(self) -> str:
+        return "<DEPRECATED parameter>"
+
+
+def griffinlim(
+    S: NDArray[Any],
+    *,
+    n_iter: int = 32,
+    hop_length: int | None = None,
+    win_length: int | None = None,
+    n_fft: int | None = None,
+    window: WindowSpec = "hann",
+    center: bool = True,
+    dtype: DTypeLike | None = None,
+    length: int | None = None,
+    pad_mode: str | Callable[..., Any] = "constant",
+    momentum: float = 0.99,
+    init: str | None = "random",
+    rng: Any = None,
+    random_state: Any = _Deprecated(),  # noqa: B008
+) -> NDArray[Any]:
+    """Find a signal for a magnitude spectrogram, by the fast Griffin-Lim algorithm.
+
+    The phases of the transform of the inverse take the place of those before, again and again
+    (Griffin and Lim, IEEE Trans. ASSP 32(2), 1984), driven on by their last change (Perraudin,
+    Balazs and Søndergaard, WASPAA 2013).
+
+    Parameters
+    ----------
+    S : ndarray, real, shape (..., 1 + n_fft // 2, n_frames)
+        Magnitudes.
+    n_iter : int
+        Number of rounds.
+    hop_length, win_length, n_fft, window, center, dtype, length
+        As in :func:`istft`.
+    pad_mode : str or callable
+        How the transforms pad the signal (see :func:`fastmel.stft`).
+    momentum : float >= 0
+        How far a change of the transform is carried on; 0 is the original algorithm, and more than
+        1 may not converge.
+    init : {"random", None}
+        The phases to begin with: random ones, or zeros.
+    rng : None, int, numpy.random.Generator, numpy.random.RandomState or what makes a Generator
+        Where random phases come from.
+    random_state : deprecated
+        The former name of `rng`.
+
+    Returns
+    -------
+    ndarray, real, shape (..., samples)
+        The signal.
+
+    Raises
+    ------
+    ParameterError
+        If `momentum` is negative, `init` is unknown, `S` is complex, `rng` and `random_state` are
+        both given, or an argument is not one that :func:`istft` and :func:`fastmel.stft` take.
+
+    Warns
+    -----
+    UserWarning
+        If `momentum` is greater than 1.
+    FutureWarning
+        If `random_state` is given.
+
+    Examples
+    --------
+    >>> from fastmel import stft
+    >>> S = np.abs(stft(np.sin(np.arange(8000.0))))
+    >>> griffinlim(S, rng=0).shape
+    (7680,)
+    """
+    rng = _generator(rng, random_state)
+    if momentum > 1:
+        warnings.warn(
+            f"Griffin-Lim with momentum={momentum} > 1 can be unstable. Proceed with caution!",
+            stacklevel=2,
+        )
+    elif momentum < 0:
+        raise ParameterError(f"griffinlim() called with momentum={momentum} < 0; use 0 to 1")
+    if init not in ("random", None):
+        raise ParameterError(f"init={init} must either be None or 'random'")
+    if np.iscomplexobj(S):
+        raise ParameterError("S must be real: give the magnitudes, np.abs(S)")
+    if n_fft is None:
+        n_fft = 2 * (S.shape[-2] - 1)
+    framing: dict[str, Any] = {
+        "hop_length": hop_length,
+        "win_length": win_length,
+        "n_fft": n_fft,
+        "window": window,
+        "center": center,
+    }
+
+    # bins side by side, as in what stft makes and istft reads
+    by_frame = (*S.shape[:-2], S.shape[-1], S.shape[-2])
+    spectra = np.empty(by_frame, dtype=complex_of(S.dtype)).swapaxes(-1, -2)
+    if init is None:
+        spectra[...] = S
+    else:
+        angles = 2 * np.pi * rng.random(size=S.shape)
+        np.multiply(np.cos(angles), S, out=spectra.real, casting="same_kind")
+        np.multiply(np.sin(angles), S, out=spectra.imag, casting="same_kind")
+        del angles
+    magnitudes = np.ascontiguousarray(S.swapaxes(-1, -2), dtype=spectra.real.dtype)
+
+    y = rebuilt = previous = None
+    for _ in range(n_iter):
+        y = istft(spectra, dtype=dtype, length=length, out=y, **framing)
+        rebuilt = stft(y, pad_mode=pad_mode, out=rebuilt, **framing)
+        _project(rebuilt, previous, momentum / (1 + momentum), magnitudes, spectra)
+        rebuilt, previous = previous, rebuilt
+    return istft(spectra, dtype=dtype, length=length, out=y, **framing)
+
+
+def _generator(rng: Any, random_state: Any) -> Any:
+    """Return what ``random`` is asked of."""
+    if not isinstance(random_state, _Deprecated):
+        if rng is not None:
+            raise ParameterError(
+                f"Both {random_state=!r} and {rng=!r} were provided. Please use only the rng "
+                "parameter."
+            )
+        warnings.warn(
+            "griffinlim() keyword argument 'random_state' has been renamed to 'rng' in version "
+            "1.0.0.\n\tThis alias will be removed in version 1.2.0.",
+            category=FutureWarning,
+            stacklevel=3,
+        )
+        rng = random_state
+    return rng if isinstance(rng, np.random.RandomState) else np.random.default_rng(rng)
+
+
+def _project(
+    rebuilt: NDArray[Any],
+    previous: NDArray[Any] | None,
+    weight: float,
+    magnitudes: NDArray[Any],
+    out: NDArray[Any],
+) -> None:
+    """Write the magnitudes with the phases of ``rebuilt - weight * previous``."""
+    from fastmel.kernels.overlap import give_phases
+
+    if rebuilt.shape != out.shape:
+        raise ParameterError(
+            f"the signal has {rebuilt.shape[-1]} frames and S has {out.shape[-1]}: give a `length` "
+            "that fits S, or none"
+        )
+    if previous is None:
+        previous, weight = rebuilt, 0.0
+
+    def parts(spectra: NDArray[Any]) -> NDArray[Any]:
+        flat = spectra.swapaxes(-1, -2).reshape(-1)
+        return flat.view(flat.real.dtype)
+
+    give_phases(parts(rebuilt), parts(previous), weight, magnitudes.ravel(), parts(out))

@@ -109,7 +109,7 @@ def stft(
     if out is not None:
         out = _check_out(out, shape)
         dtype = out.dtype
-    dtype = np.dtype(_complex_of(y.dtype) if dtype is None else dtype)
+    dtype = np.dtype(complex_of(y.dtype) if dtype is None else dtype)
 
     # Single precision serves only where both ends are single: librosa computes in double.
     single = y.itemsize <= 4 and dtype.itemsize <= 8
@@ -166,7 +166,7 @@ def check_framing(
         )
 
 
-def _complex_of(real: np.dtype[Any]) -> type[np.complexfloating[Any, Any]]:
+def complex_of(real: np.dtype[Any]) -> type[np.complexfloating[Any, Any]]:
     """Return the type of the spectrum of real samples: as in librosa, double only of double."""
     return np.complex128 if real == np.float64 else np.complex64
 
@@ -241,7 +241,7 @@ def magphase(D: NDArray[Any], *, power: float = 1) -> tuple[NDArray[Any], NDArra
         magnitude = np.abs(D)
         zero = magnitude == 0
         divisor = magnitude + zero
-        phase = np.empty_like(D, D.dtype if np.iscomplexobj(D) else _complex_of(D.dtype))
+        phase = np.empty_like(D, D.dtype if np.iscomplexobj(D) else complex_of(D.dtype))
         phase.real = D.real / divisor + zero
         phase.imag = D.imag / divisor
     if power != 1:

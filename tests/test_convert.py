@@ -71,3 +71,68 @@ def test_mel_frequencies_equal_librosas(n_mels, fmin, fmax, htk):
 def test_fft_frequencies_equal_librosas(sr, n_fft):
     ours, theirs = (m.fft_frequencies(sr=sr, n_fft=n_fft) for m in (convert, librosa))
     np.testing.assert_array_equal(ours, theirs, strict=True)
+
+
+# frames, samples, blocks, seconds
+
+COUNTS = [
+    0,
+    7,
+    -3,
+    2.75,
+    np.int16(9),
+    np.float32(1.1),
+    [0, 1, 513],
+    np.arange(6).reshape(2, 3),
+    np.array([0.1, 511.9, 512.0, -0.5, 1e6]),
+    np.array([1.5, 1023.7], np.float32),
+    np.array([3, 60000], np.uint16),
+    [],
+]
+CONVERSIONS = [
+    ("frames_to_samples", [{}, {"hop_length": 100}, {"n_fft": 2047}]),
+    ("samples_to_frames", [{}, {"hop_length": 100}, {"n_fft": 2047}, {"hop_length": 2.5}]),
+    ("frames_to_time", [{}, {"sr": 16000, "hop_length": 100}, {"n_fft": 2047, "sr": 44100.5}]),
+    ("time_to_frames", [{}, {"sr": 16000, "hop_length": 100}, {"n_fft": 2047, "sr": 44100.5}]),
+    ("samples_to_time", [{}, {"sr": 16000}, {"sr": 44100.5}]),
+    ("time_to_samples", [{}, {"sr": 16000}, {"sr": 44100.5}]),
+    ("blocks_to_frames", [{"block_length": 16}]),
+    ("blocks_to_samples", [{"block_length": 16, "hop_length": 100}]),
+    ("blocks_to_time", [{"block_length": 16, "hop_length": 100, "sr": 8000}]),
+]
+
+
+@pytest.mark.parametrize("value", COUNTS, ids=repr)
+@pytest.mark.parametrize(("name", "options"), CONVERSIONS)
+def test_counts_equal_librosas(name, options, value):
+    for kwargs in options:
+        ours, theirs = (getattr(m, name)(value, **kwargs) for m in (convert, librosa))
+        # librosa 0.11 gives scalars as arrays of no axes
+        np.testing.assert_array_equal(ours, np.asarray(theirs)[()], strict=True)
+        assert isinstance(ours, np.ndarray if np.ndim(value) else np.generic)
+
+
+@pytest.mark.parametrize("name", ["samples_like", "times_like"])
+@pytest.mark.parametrize("X", [5, 0, np.int64(3), np.zeros((4, 7)), np.zeros((2, 3, 0))], ids=repr)
+def test_frames_of_features_equal_librosas(name, X):
+    rates = [{}, {"sr": 44100.5}] if name == "times_like" else [{}]
+    for kwargs in rates:
+        for more in ({}, {"hop_length": 100}, {"n_fft": 401}, {"axis": 0}):
+            ours, theirs = (getattr(m, name)(X, **kwargs, **more) for m in (convert, librosa))
+            np.testing.assert_array_equal(ours, theirs, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "error"),
+    [
+        ("frames_to_samples", (3, 512), TypeError),
+        ("samples_to_time", ("a",), TypeError),
+        ("time_to_samples", (None,), TypeError),
+        ("blocks_to_frames", (3,), TypeError),
+        ("times_like", ([1, 2],), AttributeError),
+    ],
+)
+def test_bad_calls_fail_as_librosas(name, arguments, error):
+    for module in (convert, librosa):
+        with pytest.raises(error):
+            getattr(module, name)(*arguments)

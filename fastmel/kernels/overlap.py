@@ -6,7 +6,7 @@ import numpy as np
 
 from .jit import jit
 
-__all__ = ["add_squares", "emit_columns", "hartley", "overlap_add"]
+__all__ = ["add_squares", "emit_columns", "give_phases", "hartley", "overlap_add"]
 
 
 @jit
@@ -72,3 +72,19 @@ def emit_columns(
             weight, target = weights[kind, low:high], out[place + low : place + high]
             for i in range(len(target)):
                 target[i] = total[i] / weight[i]
+
+
+@jit
+def give_phases(spectra: Any, previous: Any, weight: Any, magnitudes: Any, out: Any) -> None:
+    """Write magnitudes with the phases of ``spectra - weight * previous``, 0 where that is 0.
+
+    Complex values are given as real and imaginary parts in turns.
+    """
+    for i in range(len(magnitudes)):
+        # the weight makes it double precision: squares of all float32 values are finite and normal
+        real = spectra[2 * i] - weight * previous[2 * i]
+        imag = spectra[2 * i + 1] - weight * previous[2 * i + 1]
+        length = np.sqrt(real * real + imag * imag)
+        scale = magnitudes[i] / length if length > 0 else length
+        out[2 * i] = real * scale
+        out[2 * i + 1] = imag * scale
