@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the table below, for type checkers and editors
     from fastmel import display as display
+    from fastmel import effects as effects
     from fastmel import feature as feature
     from fastmel import filters as filters
     from fastmel import util as util
@@ -44,8 +45,17 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors
     from fastmel.spectrum import db_to_amplitude as db_to_amplitude
     from fastmel.spectrum import db_to_power as db_to_power
     from fastmel.spectrum import magphase as magphase
+    from fastmel.spectrum import pcen as pcen
     from fastmel.spectrum import power_to_db as power_to_db
     from fastmel.spectrum import stft as stft
+    from fastmel.weighting import A_weighting as A_weighting
+    from fastmel.weighting import B_weighting as B_weighting
+    from fastmel.weighting import C_weighting as C_weighting
+    from fastmel.weighting import D_weighting as D_weighting
+    from fastmel.weighting import Z_weighting as Z_weighting
+    from fastmel.weighting import frequency_weighting as frequency_weighting
+    from fastmel.weighting import multi_frequency_weighting as multi_frequency_weighting
+    from fastmel.weighting import perceptual_weighting as perceptual_weighting
 
 __version__ = "0.1.0"
 
@@ -76,10 +86,19 @@ _HOME = {
     "istft": "inversion",
     "griffinlim": "inversion",
     "magphase": "spectrum",
+    "pcen": "spectrum",
     "power_to_db": "spectrum",
     "amplitude_to_db": "spectrum",
     "db_to_power": "spectrum",
     "db_to_amplitude": "spectrum",
+    "A_weighting": "weighting",
+    "B_weighting": "weighting",
+    "C_weighting": "weighting",
+    "D_weighting": "weighting",
+    "Z_weighting": "weighting",
+    "frequency_weighting": "weighting",
+    "multi_frequency_weighting": "weighting",
+    "perceptual_weighting": "weighting",
     "MelConfig": "frontends.config",
     "MelSpectrogram": "frontends.transform",
     "set_num_threads": "engines.pool",
@@ -87,7 +106,7 @@ _HOME = {
 }
 
 #: public modules reached as attributes: fastmel.feature.melspectrogram, fastmel.filters.mel
-_MODULES = ("display", "feature", "filters", "util")
+_MODULES = ("display", "effects", "feature", "filters", "util")
 
 __all__ = ["__version__", *_HOME, *_MODULES]
 

@@ -409,7 +409,7 @@ def samples_like(
     >>> samples_like(np.zeros((128, 4)))
     array([   0,  512, 1024, 1536])
     """
-    frames = np.arange(X if np.isscalar(X) else X.shape[axis])  # type: ignore[union-attr]
+    frames = np.arange(X if np.isscalar(X) else X.shape[axis])  # type: ignore[union-attr, arg-type]
     samples: NDArray[np.int_] = frames_to_samples(frames, hop_length=hop_length, n_fft=n_fft)
     return samples
 

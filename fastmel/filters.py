@@ -9,9 +9,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastmel.convert import fft_frequencies, mel_frequencies
 from fastmel.exceptions import ParameterError
-from fastmel.util import normalize
+from fastmel.util import normalize, pad_center
 
-__all__ = ["get_window", "mel"]
+__all__ = ["get_window", "mel", "window_sumsquare"]
 
 #: What names a window: see :func:`get_window`.
 WindowSpec = str | tuple[Any, ...] | float | Callable[[int], Any] | NDArray[Any] | Sequence[float]
@@ -207,3 +207,55 @@ def _cosine_sum(coefficients: tuple[float, ...], n: int, *, periodic: bool) -> N
     for k, coefficient in enumerate(coefficients):
         window += coefficient * np.cos(k * phase)
     return window[:n]
+
+
+def window_sumsquare(
+    *,
+    window: WindowSpec,
+    n_frames: int,
+    hop_length: int = 512,
+    win_length: int | None = None,
+    n_fft: int = 2048,
+    dtype: DTypeLike = np.float32,
+    norm: float | None = None,
+) -> NDArray[Any]:
+    """Sum the squared windows of overlapping frames: what an inverse STFT has to divide by.
+
+    Parameters
+    ----------
+    window : str, tuple, float, callable or array_like
+        The window (see :func:`get_window`).
+    n_frames : int >= 0
+        Number of frames.
+    hop_length : int > 0
+        Samples from one frame to the next.
+    win_length : int in [1, n_fft], optional
+        Length of the window, which is zero-padded to `n_fft`; `n_fft` if not given.
+    n_fft : int > 0
+        Frame length in samples.
+    dtype : dtype
+        Type of the result.
+    norm : number or None
+        Scale the window to this norm first (see :func:`fastmel.util.normalize`).
+
+    Returns
+    -------
+    ndarray, shape (n_fft + hop_length * (n_frames - 1),)
+        The sum at each sample.
+
+    Raises
+    ------
+    ParameterError
+        If the window is longer than `n_fft`, or one that :func:`get_window` does not know.
+
+    Examples
+    --------
+    >>> window_sumsquare(window="hann", n_frames=3, hop_length=2, n_fft=4, dtype=float)
+    array([0.  , 0.25, 1.  , 0.5 , 1.  , 0.5 , 1.  , 0.25])
+    """
+    window = get_window(window, n_fft if win_length is None else win_length)
+    squares = pad_center(normalize(window, norm=norm) ** 2, size=n_fft)
+    sums = np.zeros(n_fft + hop_length * (n_frames - 1), dtype=dtype)
+    for start in range(0, n_frames * hop_length, hop_length):
+        sums[start : start + n_fft] += squares
+    return sums

@@ -223,16 +223,15 @@ def griffinlim(
     }
 
     # bins side by side, as in what stft makes and istft reads
-    by_frame = (*S.shape[:-2], S.shape[-1], S.shape[-2])
-    spectra = np.empty(by_frame, dtype=complex_of(S.dtype)).swapaxes(-1, -2)
-    if init is None:
-        spectra[...] = S
-    else:
-        angles = 2 * np.pi * rng.random(size=S.shape)
-        np.multiply(np.cos(angles), S, out=spectra.real, casting="same_kind")
-        np.multiply(np.sin(angles), S, out=spectra.imag, casting="same_kind")
+    magnitudes = np.ascontiguousarray(S.swapaxes(-1, -2), dtype=complex_of(S.dtype)(0).real.dtype)
+    frames = np.ones(magnitudes.shape, dtype=complex_of(S.dtype))
+    if init is not None:
+        angles = np.ascontiguousarray(rng.random(size=S.shape).swapaxes(-1, -2))
+        angles *= 2 * np.pi
+        frames.real, frames.imag = np.cos(angles), np.sin(angles)
         del angles
-    magnitudes = np.ascontiguousarray(S.swapaxes(-1, -2), dtype=spectra.real.dtype)
+    frames *= magnitudes
+    spectra = frames.swapaxes(-1, -2)
 
     y = rebuilt = previous = None
     for _ in range(n_iter):

@@ -1,4 +1,4 @@
-"""Spectra and their levels: the short-time Fourier transform, magnitude and phase, decibels."""
+"""Spectra and their levels: the Fourier transform by frames, polar form, decibels, PCEN."""
 
 import math
 import warnings
@@ -19,6 +19,7 @@ __all__ = [
     "db_to_amplitude",
     "db_to_power",
     "magphase",
+    "pcen",
     "power_to_db",
     "stft",
 ]
@@ -27,6 +28,9 @@ __all__ = [
 _SMALLEST_NORMAL = {np.dtype(t): float(np.finfo(t).tiny) for t in (np.float32, np.float64)}
 
 _PAD_MODES = ("constant", "edge", "linear_ramp", "reflect", "symmetric", "empty")
+
+#: values that per-channel energy normalisation works on at a time, to stay in the cache
+_CHUNK = 8192
 
 Axes = Literal["auto"] | int | tuple[int, ...] | None
 
@@ -504,3 +508,185 @@ def db_to_amplitude(S_db: ArrayLike, *, ref: float = 1.0) -> Any:
     array([ 0.1,  1. , 10. ])
     """
     return db_to_power(S_db, ref=ref**2) ** 0.5
+
+
+def pcen(
+    S: NDArray[Any],
+    *,
+    sr: float = 22050,
+    hop_length: int = 512,
+    gain: float = 0.98,
+    bias: float = 2,
+    power: float = 0.5,
+    time_constant: float = 0.4,
+    eps: float = 1e-6,
+    b: float | None = None,
+    max_size: int = 1,
+    ref: NDArray[Any] | None = None,
+    axis: int = -1,
+    max_axis: int | None = None,
+    zi: NDArray[Any] | None = None,
+    return_zf: bool = False,
+) -> Any:
+    """Normalise the energy of each channel: ``(S / (eps + M)**gain + bias)**power - bias**power``.
+
+    M is S smoothed over time, ``M[t] = (1 - b) M[t - 1] + b S[t]``. The result has less of the
+    background and of the loudness (Wang et al., ICASSP 2017; Lostanlen et al., IEEE SPL 26(1),
+    2019).
+
+    Parameters
+    ----------
+    S : ndarray, shape (..., n_frames)
+        Non-negative magnitudes or powers, for example a mel spectrogram.
+    sr : float > 0
+        Sampling rate in Hz.
+    hop_length : int > 0
+        Samples from one frame to the next.
+    gain, bias, power : float >= 0
+        The exponents and the offset above. With a `power` of 0 it is
+        ``log(1 + S / (eps + M)**gain)``.
+    time_constant : float > 0
+        Seconds that M looks back; `b` follows from it.
+    eps : float > 0
+        What keeps the division from zero.
+    b : float in [0, 1], optional
+        The share of a new frame in M.
+    max_size : int > 0
+        Width in channels of a maximum filter that M is taken of; 1 is none.
+    ref : ndarray, optional
+        What to smooth in place of S.
+    axis : int
+        The axis that counts frames.
+    max_axis : int, optional
+        The axis of the maximum filter; by default the other one of two.
+    zi : ndarray, optional
+        The state of the filter before the first frame, ``(1 - b) M[-1]``, in S's shape but for one
+        frame; by default that of ``M[-1] = 1``.
+    return_zf : bool
+        Return the state after the last frame too.
+
+    Returns
+    -------
+    P : ndarray, float64, of S's shape
+        Normalised energies.
+    zf : ndarray, float64, of S's shape but for one frame
+        The state after the last frame, if `return_zf`: the `zi` of the frames that follow.
+
+    Raises
+    ------
+    ParameterError
+        If an argument is out of range, or the maximum filter's axis is open.
+
+    Warns
+    -----
+    UserWarning
+        If `S` is complex: only its magnitude is used.
+
+    Examples
+    --------
+    >>> pcen(np.ones((2, 3))).round(3)
+    array([[0.318, 0.318, 0.318],
+           [0.318, 0.318, 0.318]])
+    """
+    for name, value in (("power", power), ("gain", gain), ("bias", bias)):
+        if value < 0:
+            raise ParameterError(f"{name}={value} must be non-negative")
+    for name, value in (("eps", eps), ("time_constant", time_constant)):
+        if value <= 0:
+            raise ParameterError(f"{name}={value} must be strictly positive")
+    check_positive("max_size", max_size)
+    if b is None:
+        t_frames = time_constant * sr / float(hop_length)
+        # as wide at half its height as a moving average over this time
+        b = (np.sqrt(1 + 4 * t_frames**2) - 1) / (2 * t_frames**2)
+    if not 0 <= b <= 1:
+        raise ParameterError(f"b={b} must be between 0 and 1")
+    if np.iscomplexobj(S):
+        S = _magnitude_of_complex(S, "pcen", "np.abs(D)")
+    if ref is None:
+        ref = S if max_size == 1 else _maximum(S, max_size, axis, max_axis)
+
+    out, zf = _smooth(ref, b, axis, zi, eps)
+    if out.shape != S.shape:
+        out, S = (np.array(x, order="C") for x in np.broadcast_arrays(out, S))
+    flat, energies = out.reshape(-1), _single_or_double(S).reshape(-1)
+    for low in range(0, out.size, _CHUNK):
+        chunk = slice(low, low + _CHUNK)
+        _normalize(energies[chunk], gain, power, bias, flat[chunk])
+    return (out, zf) if return_zf else out
+
+
+def _normalize(S: NDArray[Any], gain: float, power: float, bias: float, out: NDArray[Any]) -> None:
+    """Turn ``eps + M`` of :func:`pcen` into its result."""
+    np.log(out, out=out)
+    out *= -gain
+    if power > 0 and bias == 0:
+        out += np.log(S)
+        out *= power
+        np.exp(out, out=out)
+        return
+    np.exp(out, out=out)
+    if power == 0.5:
+        from fastmel.kernels.pcen import root_compress
+
+        root_compress(S, float(bias), out)
+        return
+    out *= S
+    if power == 0:
+        np.log1p(out, out=out)
+    else:
+        out /= bias
+        np.log1p(out, out=out)
+        out *= power
+        np.expm1(out, out=out)
+        out *= bias**power
+
+
+def _maximum(S: NDArray[Any], size: int, axis: int, max_axis: int | None) -> NDArray[Any]:
+    """Return the maximum over so many neighbouring channels."""
+    from scipy.ndimage import maximum_filter1d
+
+    if S.ndim == 1:
+        raise ParameterError(
+            "Max-filtering cannot be applied to 1-dimensional input; use max_size=1"
+        )
+    if max_axis is None:
+        if S.ndim != 2:
+            raise ParameterError(
+                f"Max-filtering a {S.ndim:d}-dimensional spectrogram requires you to specify "
+                "max_axis, the axis of its channels"
+            )
+        max_axis = (1 - axis) % 2
+    filtered: NDArray[Any] = maximum_filter1d(S, size, axis=max_axis)
+    return filtered
+
+
+def _single_or_double(x: NDArray[Any]) -> NDArray[Any]:
+    """Return a C-contiguous array of a type that kernels take."""
+    return np.ascontiguousarray(x, dtype=None if x.dtype == np.float32 else np.float64)
+
+
+def _smooth(
+    ref: NDArray[Any], b: float, axis: int, zi: NDArray[Any] | None, eps: float
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return ``eps + M`` of :func:`pcen`, C-contiguous, and the filter's last state."""
+    from fastmel.kernels.pcen import one_pole
+
+    if zi is None:
+        if b == 0:
+            raise ParameterError("b=0 smooths nothing in: give a b > 0, or the state zi")
+        zi = np.full([1] * ref.ndim, 1.0 - b)
+    before, after = ref.shape[:axis], ref.shape[axis:][1:]
+    shape = (*before, 1, *after)
+    if np.ndim(zi) != ref.ndim or any(
+        n not in (1, m) for n, m in zip(np.shape(zi), shape, strict=True)
+    ):
+        raise ParameterError(f"zi has shape={np.shape(zi)}, but expected {shape}")
+    zf = np.array(np.broadcast_to(zi, shape), dtype=np.float64, order="C")
+    smooth = np.empty(ref.shape)
+    if smooth.size:
+        rows = (math.prod(before), ref.shape[axis], math.prod(after))
+        values = _single_or_double(ref)
+        state = zf.reshape(rows[0], rows[2])
+        one_pole(values.reshape(rows), float(b), 1.0 - b, float(eps), state, smooth.reshape(rows))
+    return smooth, zf

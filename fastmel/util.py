@@ -3,11 +3,12 @@
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from fastmel.exceptions import ParameterError
 
-__all__ = ["fix_length", "normalize", "pad_center", "valid_audio"]
+__all__ = ["fix_length", "frame", "normalize", "pad_center", "valid_audio"]
 
 
 def valid_audio(y: NDArray[Any]) -> bool:
@@ -199,3 +200,68 @@ def normalize(
     if fill:
         normalized[np.broadcast_to(small, S.shape)] = filler
     return normalized
+
+
+def frame(
+    x: NDArray[Any],
+    *,
+    frame_length: int,
+    hop_length: int,
+    axis: int = -1,
+    writeable: bool = False,
+    subok: bool = False,
+) -> NDArray[Any]:
+    """Cut an array into overlapping frames, without copying it.
+
+    Parameters
+    ----------
+    x : ndarray, shape (..., samples, ...)
+        The array to cut.
+    frame_length : int > 0
+        Entries of a frame.
+    hop_length : int > 0
+        Entries from the start of one frame to the next.
+    axis : int
+        The axis to cut. With a negative one, as by default, the frames are columns; counted from
+        the front, they are rows.
+    writeable : bool
+        Allow writing to the frames, which share memory with each other and with `x`.
+    subok : bool
+        Keep a subclass of ndarray.
+
+    Returns
+    -------
+    ndarray, shape (..., frame_length, n_frames, ...) or (..., n_frames, frame_length, ...)
+        A view of `x`.
+
+    Raises
+    ------
+    ParameterError
+        If `x` is shorter than a frame, or `hop_length` is less than 1.
+
+    Examples
+    --------
+    >>> frame(np.arange(6), frame_length=4, hop_length=2)
+    array([[0, 2],
+           [1, 3],
+           [2, 4],
+           [3, 5]])
+    >>> frame(np.arange(6), frame_length=4, hop_length=2, axis=0)
+    array([[0, 1, 2, 3],
+           [2, 3, 4, 5]])
+    """
+    x = np.array(x, copy=False, subok=subok)
+    if x.shape[axis] < frame_length:
+        raise ParameterError(
+            f"Input is too short (n={x.shape[axis]:d}) for frame_length={frame_length:d}"
+        )
+    if hop_length < 1:
+        raise ParameterError(f"Invalid hop_length: {hop_length:d}; it must be 1 or more")
+    windows: NDArray[Any] = sliding_window_view(
+        x, frame_length, axis=axis, subok=subok, writeable=writeable
+    )
+    within = axis - 1 if axis < 0 else axis + 1
+    frames = np.moveaxis(windows, -1, within)
+    every: list[slice] = [slice(None)] * frames.ndim
+    every[axis] = slice(None, None, hop_length)
+    return frames[tuple(every)]

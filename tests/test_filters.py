@@ -165,3 +165,44 @@ def test_bad_banks_fail_as_librosas(change, error):
     theirs = librosa.ParameterError if error is ParameterError else error
     with pytest.raises(theirs):
         librosa.filters.mel(**arguments)
+
+
+# window_sumsquare
+
+
+def test_window_sumsquare_has_librosas_signature():
+    ours, theirs = (inspect.signature(m.window_sumsquare) for m in (filters, librosa.filters))
+    assert [(p.name, p.kind, p.default) for p in ours.parameters.values()] == [
+        (p.name, p.kind, p.default) for p in theirs.parameters.values()
+    ]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("norm", [None, 1, 2, np.inf])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"n_frames": 20},
+        {"n_frames": 1},
+        {"n_frames": 9, "hop_length": 100, "win_length": 300, "n_fft": 401},
+        {"n_frames": 9, "hop_length": 500, "n_fft": 400},
+        {"n_frames": 0, "hop_length": 100, "n_fft": 400},
+    ],
+)
+@pytest.mark.parametrize("window", ["hann", ("kaiser", 4.0), np.bartlett])
+def test_window_sumsquare_equals_librosas(window, sizes, norm, dtype):
+    ours, theirs = (
+        m.window_sumsquare(window=window, norm=norm, dtype=dtype, **sizes)
+        for m in (filters, librosa.filters)
+    )
+    assert ours.dtype == theirs.dtype
+    np.testing.assert_allclose(ours, theirs, rtol=4 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("kwargs", [{"win_length": 65}, {"window": None}, {"norm": -1}])
+def test_window_sumsquare_fails_as_librosas(kwargs):
+    kwargs = {"window": "hann", "n_frames": 3, "n_fft": 64} | kwargs
+    with pytest.raises(ParameterError):
+        filters.window_sumsquare(**kwargs)
+    with pytest.raises(librosa.ParameterError):
+        librosa.filters.window_sumsquare(**kwargs)

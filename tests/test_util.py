@@ -102,3 +102,51 @@ def test_normalize_refuses_what_librosas_does(change):
         util.normalize(**arguments)
     with pytest.raises(librosa.ParameterError):
         librosa.util.normalize(**arguments)
+
+
+# frame
+
+
+@pytest.mark.parametrize("axis", [-1, -2, -3, 0, 1, 2])
+@pytest.mark.parametrize(("frame_length", "hop_length"), [(1, 1), (4, 1), (4, 3), (5, 9), (6, 6)])
+def test_frame_equals_librosas(axis, frame_length, hop_length):
+    x = np.arange(6 * 7 * 8).reshape(6, 7, 8)
+    for y in (x, np.asfortranarray(x), x[:, ::-1]):
+        ours, theirs = (
+            m.frame(y, frame_length=frame_length, hop_length=hop_length, axis=axis)
+            for m in (util, librosa.util)
+        )
+        np.testing.assert_array_equal(ours, theirs, strict=True)
+        assert ours.strides == theirs.strides
+        assert np.shares_memory(ours, y)
+        assert not ours.flags.writeable
+
+
+def test_frames_may_be_written_to():
+    x = np.zeros(6)
+    util.frame(x, frame_length=2, hop_length=2, writeable=True)[0, 1] = 3
+    assert x[2] == 3
+
+
+def test_frame_keeps_a_subclass_if_asked():
+    x = np.ma.zeros(6)
+    assert type(util.frame(x, frame_length=2, hop_length=2, subok=True)) is np.ma.MaskedArray
+    assert type(util.frame(x, frame_length=2, hop_length=2)) is np.ndarray
+
+
+@pytest.mark.parametrize(
+    ("x", "sizes", "error"),
+    [
+        (np.zeros(6), {"frame_length": 7, "hop_length": 1}, ParameterError),
+        (np.zeros(6), {"frame_length": 2, "hop_length": 0}, ParameterError),
+        (np.zeros(6), {"frame_length": 2, "hop_length": -1}, ParameterError),
+        (np.zeros(6), {"frame_length": 2, "hop_length": 1, "axis": 1}, IndexError),
+        ([0.0] * 6, {"frame_length": 2, "hop_length": 1}, ValueError),
+        (np.zeros(6), {"frame_length": 2}, TypeError),
+    ],
+)
+def test_frame_fails_as_librosas(x, sizes, error):
+    with pytest.raises(error):
+        util.frame(x, **sizes)
+    with pytest.raises(librosa.ParameterError if error is ParameterError else error):
+        librosa.util.frame(x, **sizes)

@@ -1,0 +1,274 @@
+"""How loud frequencies are to the ear: the A, B, C and D curves of sound level meters."""
+
+import warnings
+from collections.abc import Callable, Iterable, Sized
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastmel.spectrum import power_to_db
+
+__all__ = [
+    "A_weighting",
+    "B_weighting",
+    "C_weighting",
+    "D_weighting",
+    "Z_weighting",
+    "frequency_weighting",
+    "multi_frequency_weighting",
+    "perceptual_weighting",
+]
+
+# The poles of the curves in Hz, squared (IEC 61672-1; IEC 537 for D, in its own form).
+_A = np.array([12194.217, 20.598997, 107.65265, 737.86223]) ** 2.0
+_B = np.array([12194.217, 20.598997, 158.48932]) ** 2.0
+_C = np.array([12194.217, 20.598997]) ** 2.0
+_D = np.array([8.3046305e-3, 1018.7, 1039.6, 3136.5, 3424, 282.7, 1160]) ** 2.0
+
+
+def A_weighting(frequencies: ArrayLike, *, min_db: float | None = -80.0) -> Any:
+    """Return the A-weighting of frequencies, for quiet sounds: 0 dB at 1 kHz.
+
+    Parameters
+    ----------
+    frequencies : float or array_like
+        Frequencies in Hz.
+    min_db : float, optional
+        Raise lower weights to this; None leaves them, and gives -inf at 0 Hz.
+
+    Returns
+    -------
+    float or ndarray
+        Weights in dB, in the shape of `frequencies`.
+
+    Warns
+    -----
+    UserWarning
+        If `min_db` is None and a weight is not finite.
+
+    Examples
+    --------
+    >>> A_weighting([100, 1000, 10000]).round(1)
+    array([-19.1,   0. ,  -2.5])
+    """
+    squares = _square(frequencies)
+    with np.errstate(divide="ignore"):
+        weights = 2.0 + 20.0 * (
+            np.log10(_A[0])
+            + 2 * np.log10(squares)
+            - np.log10(squares + _A[0])
+            - np.log10(squares + _A[1])
+            - 0.5 * np.log10(squares + _A[2])
+            - 0.5 * np.log10(squares + _A[3])
+        )
+    return _raise_to(min_db, weights, "A")
+
+
+def B_weighting(frequencies: ArrayLike, *, min_db: float | None = -80.0) -> Any:
+    """Return the B-weighting of frequencies, for sounds of medium loudness: 0 dB at 1 kHz.
+
+    Parameters, result and warning are those of :func:`A_weighting`.
+
+    Examples
+    --------
+    >>> B_weighting([100, 1000, 10000]).round(1)
+    array([-5.6,  0. , -4.3])
+    """
+    squares = _square(frequencies)
+    with np.errstate(divide="ignore"):
+        weights = 0.17 + 20.0 * (
+            np.log10(_B[0])
+            + 1.5 * np.log10(squares)
+            - np.log10(squares + _B[0])
+            - np.log10(squares + _B[1])
+            - 0.5 * np.log10(squares + _B[2])
+        )
+    return _raise_to(min_db, weights, "B")
+
+
+def C_weighting(frequencies: ArrayLike, *, min_db: float | None = -80.0) -> Any:
+    """Return the C-weighting of frequencies, for loud sounds: 0 dB at 1 kHz.
+
+    Parameters, result and warning are those of :func:`A_weighting`.
+
+    Examples
+    --------
+    >>> C_weighting([100, 1000, 10000]).round(1)
+    array([-0.3,  0. , -4.4])
+    """
+    squares = _square(frequencies)
+    with np.errstate(divide="ignore"):
+        weights = 0.062 + 20.0 * (
+            np.log10(_C[0])
+            + np.log10(squares)
+            - np.log10(squares + _C[0])
+            - np.log10(squares + _C[1])
+        )
+    return _raise_to(min_db, weights, "C")
+
+
+def D_weighting(frequencies: ArrayLike, *, min_db: float | None = -80.0) -> Any:
+    """Return the D-weighting of frequencies, for the noise of aircraft: 0 dB at 1 kHz.
+
+    Parameters, result and warning are those of :func:`A_weighting`.
+
+    Examples
+    --------
+    >>> D_weighting([100, 1000, 10000]).round(1)
+    array([-7.2, -0. ,  3.4])
+    """
+    squares = _square(frequencies)
+    with np.errstate(divide="ignore"):
+        weights = 20.0 * (
+            0.5 * np.log10(squares)
+            - np.log10(_D[0])
+            + 0.5
+            * (
+                np.log10((_D[1] - squares) ** 2 + _D[2] * squares)
+                - np.log10((_D[3] - squares) ** 2 + _D[4] * squares)
+                - np.log10(_D[5] + squares)
+                - np.log10(_D[6] + squares)
+            )
+        )
+    return _raise_to(min_db, weights, "D")
+
+
+def Z_weighting(frequencies: Sized, *, min_db: float | None = None) -> NDArray[np.float64]:
+    """Return no weighting: zeros.
+
+    Parameters
+    ----------
+    frequencies : sequence
+        Frequencies in Hz.
+    min_db : float, optional
+        Raise lower weights to this.
+
+    Returns
+    -------
+    ndarray, shape (len(frequencies),)
+        Weights in dB.
+
+    Examples
+    --------
+    >>> Z_weighting([100, 1000, 10000])
+    array([0., 0., 0.])
+    """
+    weights = np.zeros(len(frequencies))
+    return weights if min_db is None else np.maximum(min_db, weights)
+
+
+def _square(frequencies: ArrayLike) -> Any:
+    return np.asanyarray(frequencies)[()] ** 2.0
+
+
+def _raise_to(min_db: float | None, weights: Any, kind: str) -> Any:
+    if min_db is not None:
+        return np.maximum(min_db, weights)
+    if not np.all(np.isfinite(weights)):
+        warnings.warn(
+            f"{kind}-weighting returned non-finite values. This is likely due to low (~0 Hz) "
+            "frequencies.",
+            stacklevel=3,
+        )
+    return weights
+
+
+_CURVES: dict[str | None, Callable[..., Any]] = {
+    "A": A_weighting,
+    "B": B_weighting,
+    "C": C_weighting,
+    "D": D_weighting,
+    "Z": Z_weighting,
+    None: Z_weighting,
+}
+
+
+def frequency_weighting(frequencies: ArrayLike, *, kind: str | None = "A", **kwargs: Any) -> Any:
+    """Return a weighting of frequencies by its letter.
+
+    Parameters
+    ----------
+    frequencies : float or array_like
+        Frequencies in Hz.
+    kind : {"A", "B", "C", "D", "Z", None}
+        The curve; "Z" and None are no weighting.
+    **kwargs
+        Passed to :func:`A_weighting` or its like: `min_db`.
+
+    Returns
+    -------
+    float or ndarray
+        Weights in dB, in the shape of `frequencies`.
+
+    Raises
+    ------
+    KeyError
+        If there is no such curve.
+
+    Examples
+    --------
+    >>> frequency_weighting([100, 1000], kind="C").round(1)
+    array([-0.3,  0. ])
+    """
+    return _CURVES[kind.upper() if isinstance(kind, str) else kind](frequencies, **kwargs)
+
+
+def multi_frequency_weighting(
+    frequencies: ArrayLike, *, kinds: Iterable[str] = "ZAC", **kwargs: Any
+) -> NDArray[Any]:
+    """Return several weightings of frequencies.
+
+    Parameters
+    ----------
+    frequencies : array_like
+        Frequencies in Hz.
+    kinds : iterable of str
+        The curves (see :func:`frequency_weighting`).
+    **kwargs
+        Passed to :func:`A_weighting` and its like: `min_db`.
+
+    Returns
+    -------
+    ndarray, shape (n_kinds, ...)
+        Weights in dB.
+
+    Examples
+    --------
+    >>> multi_frequency_weighting([100, 1000], kinds="ZC").round(1)
+    array([[ 0. ,  0. ],
+           [-0.3,  0. ]])
+    """
+    return np.stack([frequency_weighting(frequencies, kind=kind, **kwargs) for kind in kinds])
+
+
+def perceptual_weighting(
+    S: NDArray[Any], frequencies: ArrayLike, *, kind: str = "A", **kwargs: Any
+) -> NDArray[Any]:
+    """Convert a power spectrogram to decibels weighted as the ear does.
+
+    Parameters
+    ----------
+    S : ndarray, shape (..., n_bins, n_frames)
+        Power.
+    frequencies : array_like, shape (n_bins,)
+        The frequencies of the bins in Hz.
+    kind : {"A", "B", "C", "D", "Z", None}
+        The weighting (see :func:`frequency_weighting`).
+    **kwargs
+        Passed to :func:`fastmel.power_to_db`.
+
+    Returns
+    -------
+    ndarray, shape (..., n_bins, n_frames)
+        Weighted decibels.
+
+    Examples
+    --------
+    >>> perceptual_weighting(np.ones((2, 3)), [100, 1000]).round(1)
+    array([[-19.1, -19.1, -19.1],
+           [  0. ,   0. ,   0. ]])
+    """
+    offsets = frequency_weighting(frequencies, kind=kind).reshape((-1, 1))
+    weighted: NDArray[Any] = offsets + power_to_db(S, **kwargs)
+    return weighted
