@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors
     from fastmel.audio import get_samplerate as get_samplerate
     from fastmel.audio import load as load
     from fastmel.audio import resample as resample
+    from fastmel.audio import stream as stream
     from fastmel.audio import to_mono as to_mono
     from fastmel.convert import blocks_to_frames as blocks_to_frames
     from fastmel.convert import blocks_to_samples as blocks_to_samples
@@ -63,6 +64,7 @@ __version__ = "0.1.0"
 _HOME = {
     "ParameterError": "exceptions",
     "load": "audio",
+    "stream": "audio",
     "to_mono": "audio",
     "resample": "audio",
     "get_duration": "audio",

@@ -3,8 +3,9 @@
 import errno
 import io
 import os
-from collections.abc import Callable
-from functools import reduce
+import warnings
+from collections.abc import Callable, Iterator
+from functools import reduce, wraps
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
@@ -15,10 +16,12 @@ from numpy.typing import DTypeLike, NDArray
 from fastmel.exceptions import ParameterError
 from fastmel.util import fix_length, valid_audio
 
-__all__ = ["get_duration", "get_samplerate", "load", "resample", "to_mono"]
+__all__ = ["get_duration", "get_samplerate", "load", "resample", "stream", "to_mono"]
 
 #: What can be read: a path, a file descriptor, an open binary file, an encoded file's bytes.
 Source: TypeAlias = str | os.PathLike[str] | int | BinaryIO | bytes | soundfile.SoundFile
+
+_SOXR_TYPES = ("soxr_vhq", "soxr_hq", "soxr_mq", "soxr_lq", "soxr_qq")
 
 
 def load(
@@ -79,10 +82,7 @@ def load(
     """
     with _open(path) as file:
         native_sr = file.samplerate
-        if offset > 0:
-            file.seek(int(offset * native_sr))
-        elif offset < 0:
-            file.seek(-int(abs(offset) * native_sr), whence=soundfile.SEEK_END)
+        _seek(file, offset)
         frames = -1 if duration is None else int(duration * native_sr)
         y = file.read(frames=frames, dtype=dtype, always_2d=False).T
     if mono:
@@ -90,6 +90,14 @@ def load(
     if sr is None:
         return y, native_sr
     return resample(y, orig_sr=native_sr, target_sr=sr, res_type=res_type), sr
+
+
+def _seek(file: soundfile.SoundFile, offset: float) -> None:
+    """Go to so many seconds after the file's beginning, or before its end."""
+    if offset > 0:
+        file.seek(int(offset * file.samplerate))
+    elif offset < 0:
+        file.seek(-int(abs(offset) * file.samplerate), whence=soundfile.SEEK_END)
 
 
 def _open(path: Source) -> soundfile.SoundFile:
@@ -106,6 +114,179 @@ def _open(path: Source) -> soundfile.SoundFile:
                 errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path)
             ) from None
         raise
+
+
+def _warn_without_sr(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function warn, as librosa's does, that its default sampling rate will change."""
+
+    @wraps(function)
+    def warning(*args: Any, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        if "sr" not in kwargs:
+            warnings.warn(
+                "The default value of 'sr' will change from None to 22050 in librosa version "
+                "1.1.0. To suppress this warning, explicitly pass 'sr=None'.",
+                FutureWarning,
+                stacklevel=2,
+            )
+        return result
+
+    return warning
+
+
+@_warn_without_sr
+def stream(
+    path: Source,
+    *,
+    block_length: int,
+    frame_length: int,
+    hop_length: int,
+    sr: float | None = None,
+    mono: bool = True,
+    offset: float = 0.0,
+    duration: float | None = None,
+    fill_value: float | None = None,
+    res_type: str = "soxr_hq",
+    dtype: DTypeLike = np.float32,
+) -> Iterator[NDArray[Any]]:
+    """Read an audio file block by block, for uncentred frames.
+
+    A block holds so many frames, and blocks overlap as frames do: the frames of all blocks are
+    those of the whole file.
+
+    Parameters
+    ----------
+    path : path, int, binary file, bytes or SoundFile
+        What to read (see :func:`load`); a SoundFile stays open.
+    block_length : int > 0
+        Frames of a block.
+    frame_length, hop_length : int > 0
+        Samples of a frame, and from one frame to the next.
+    sr : float > 0, optional
+        Resample to this rate in Hz; None keeps the file's own.
+    mono : bool
+        Average the channels.
+    offset : float
+        Start reading after this many seconds; a negative offset counts from the end of the file.
+    duration : float, optional
+        Read at most this many seconds.
+    fill_value : float, optional
+        Fill up the last block with this; by default it is shorter than the others.
+    res_type : {"soxr_hq", "soxr_vhq", "soxr_mq", "soxr_lq", "soxr_qq"}
+        Method of resampling.
+    dtype : {float32, float64}
+        Type of the samples.
+
+    Yields
+    ------
+    ndarray, shape (samples,) or (channels, samples)
+        A block.
+
+    Raises
+    ------
+    ParameterError
+        If an argument is out of range, or a block is not a whole number of the file's samples.
+    FileNotFoundError
+        If there is no such file.
+
+    Warns
+    -----
+    FutureWarning
+        If `sr` is not given: librosa is going to make it 22050.
+
+    Examples
+    --------
+    >>> import io, soundfile
+    >>> file = io.BytesIO()
+    >>> soundfile.write(file, np.zeros(16000), 16000, format="WAV")
+    >>> blocks = stream(
+    ...     file.getvalue(), block_length=40, frame_length=400, hop_length=160, sr=None
+    ... )
+    >>> [len(block) for block in blocks]
+    [6640, 6640, 3200]
+    """
+    for name, value in (
+        ("block_length", block_length),
+        ("frame_length", frame_length),
+        ("hop_length", hop_length),
+    ):
+        if not isinstance(value, int | np.integer) or value <= 0:
+            raise ParameterError(f"{name}={value} must be a positive integer")
+    if sr is not None and not (np.isfinite(sr) and sr > 0):
+        raise ParameterError(f"sr={sr} must be a positive number")
+    if res_type not in _SOXR_TYPES:
+        raise ParameterError(
+            f"res_type={res_type} is not a valid soxr resampling mode for streaming; use one of "
+            f"{', '.join(_SOXR_TYPES)}"
+        )
+    advance = block_length * hop_length
+    chunks = _read_chunks(path, advance, sr, mono, offset, duration, res_type, dtype)
+    return _overlap(chunks, advance - hop_length + frame_length, advance, fill_value)
+
+
+def _read_chunks(
+    path: Source,
+    step: int,
+    sr: float | None,
+    mono: bool,
+    offset: float,
+    duration: float | None,
+    res_type: str,
+    dtype: DTypeLike,
+) -> Iterator[NDArray[Any]]:
+    """Yield the file's samples (samples,) or (samples, channels), about `step` at a time."""
+    file = _open(path)
+    try:
+        native_sr = file.samplerate
+        sr = native_sr if sr is None else sr
+        native_step = _native_step(step, sr, native_sr)
+        resampler = None
+        if sr != native_sr:
+            channels = 1 if mono else file.channels
+            resampler = soxr.ResampleStream(native_sr, sr, channels, dtype, res_type)
+        _seek(file, offset)
+        frames = -1 if duration is None else int(duration * native_sr)
+        chunk = np.empty((0,) if mono or file.channels == 1 else (0, file.channels), dtype)
+        for chunk in file.blocks(blocksize=native_step, frames=frames, dtype=dtype):
+            if mono and chunk.ndim > 1:
+                chunk = to_mono(chunk.T)
+            yield chunk if resampler is None else resampler.resample_chunk(chunk)
+        if resampler is not None:
+            yield resampler.resample_chunk(chunk[:0], last=True)
+    finally:
+        if file is not path:
+            file.close()
+
+
+def _native_step(step: int, sr: float, native_sr: float) -> int:
+    exact = step * native_sr / sr
+    if not np.isclose(exact, np.round(exact), rtol=1e-7, atol=1e-5):
+        raise ParameterError(
+            f"Target block step of {step} samples at {sr} results in a fractional sample advance "
+            f"at original sampling rate {native_sr}: choose a block_length and a hop_length of "
+            f"which {native_sr} / {sr} makes whole numbers"
+        )
+    return int(np.round(exact))
+
+
+def _overlap(
+    chunks: Iterator[NDArray[Any]], size: int, advance: int, fill_value: float | None
+) -> Iterator[NDArray[Any]]:
+    """Yield blocks of so many samples from neighbouring chunks; the last ones may be short."""
+    pending: list[NDArray[Any]] = []
+    start = 0
+    for chunk in chunks:
+        samples = np.concatenate([*pending, chunk])
+        while len(samples) - start >= size:
+            yield samples[start : start + size].T.copy()
+            start += advance
+        pending, start = [samples[start:]], max(start - len(samples), 0)
+    for samples in pending:
+        for first in range(start, len(samples), advance):
+            block = samples[first : first + size].T
+            if fill_value is not None:
+                block = fix_length(block, size=size, constant_values=fill_value)
+            yield block.copy()
 
 
 def to_mono(

@@ -135,11 +135,10 @@ def _state(y: NDArray[Any], zi: ArrayLike) -> NDArray[Any]:
     """Return the state of each channel, in y's type."""
     state = np.atleast_1d(np.asarray(zi, dtype=y.dtype))
     shape = (*y.shape[:-1], 1)
-    if state.ndim != y.ndim or any(
-        n not in (1, m) for n, m in zip(state.shape, shape, strict=True)
-    ):
-        raise ParameterError(f"zi has shape={state.shape}, but expected {shape}")
-    return np.broadcast_to(state, shape)
+    if state.ndim == y.ndim:
+        with contextlib.suppress(ValueError):
+            return np.broadcast_to(state, shape)
+    raise ParameterError(f"zi has shape={state.shape}, but expected {shape}")
 
 
 def trim(
