@@ -114,7 +114,10 @@ def deemphasis(
     one_pole(signals, 1.0, rounded, 0.0, state.reshape(rows[0], 1), out.reshape(rows))
     if zi is None:
         start = ((2 - coef) * _first(y) - y[..., 1:2]) / (3 - coef)
-        out -= start * coef ** np.arange(y.shape[-1])
+        # its powers end where float64 does, and numbers that small are slow
+        n = y.shape[-1] if not 0 < abs(coef) < 1 else 2 - int(746 / math.log(abs(coef)))
+        n = min(n, y.shape[-1])
+        out[..., :n] -= start * coef ** np.arange(n)
     return (out, state.astype(y.dtype)) if return_zf else out
 
 

@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastmel.convert import fft_frequencies, mel_frequencies
 from fastmel.exceptions import ParameterError
-from fastmel.util import normalize, pad_center
+from fastmel.util import fix_length, normalize, pad_center
 
 __all__ = ["get_window", "mel", "window_sumsquare"]
 
@@ -255,7 +255,11 @@ def window_sumsquare(
     """
     window = get_window(window, n_fft if win_length is None else win_length)
     squares = pad_center(normalize(window, norm=norm) ** 2, size=n_fft)
-    sums = np.zeros(n_fft + hop_length * (n_frames - 1), dtype=dtype)
-    for start in range(0, n_frames * hop_length, hop_length):
-        sums[start : start + n_fft] += squares
-    return sums
+    # By columns of one hop: a frame adds its column i to the sums' column (frame + i), and from the
+    # last i to the first a column gets its frames in their order.
+    n_overlapping = -(-n_fft // hop_length)
+    columns = fix_length(squares, size=n_overlapping * hop_length).reshape(-1, hop_length)
+    sums = np.zeros((n_frames + n_overlapping - 1, hop_length), dtype=dtype)
+    for i in reversed(range(n_overlapping)):
+        sums[i : i + n_frames] += columns[i]
+    return sums.reshape(-1)[: n_fft + hop_length * (n_frames - 1)]

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from fastmel.exceptions import ParameterError
@@ -257,11 +257,15 @@ def frame(
         )
     if hop_length < 1:
         raise ParameterError(f"Invalid hop_length: {hop_length:d}; it must be 1 or more")
-    windows: NDArray[Any] = sliding_window_view(
-        x, frame_length, axis=axis, subok=subok, writeable=writeable
+    n_frames, stride = 1 + (x.shape[axis] - frame_length) // hop_length, x.strides[axis]
+    shape, strides = (frame_length, n_frames), (stride, stride * hop_length)
+    if axis >= 0:
+        shape, strides = shape[::-1], strides[::-1]
+    at = axis % x.ndim
+    return as_strided(
+        x,
+        (*x.shape[:at], *shape, *x.shape[at + 1 :]),
+        (*x.strides[:at], *strides, *x.strides[at + 1 :]),
+        subok=subok,
+        writeable=writeable,
     )
-    within = axis - 1 if axis < 0 else axis + 1
-    frames = np.moveaxis(windows, -1, within)
-    every: list[slice] = [slice(None)] * frames.ndim
-    every[axis] = slice(None, None, hop_length)
-    return frames[tuple(every)]
