@@ -256,10 +256,14 @@ def window_sumsquare(
     window = get_window(window, n_fft if win_length is None else win_length)
     squares = pad_center(normalize(window, norm=norm) ** 2, size=n_fft)
     # By columns of one hop: a frame adds its column i to the sums' column (frame + i), and from the
-    # last i to the first a column gets its frames in their order.
+    # last i to the first a column gets its frames in their order. All columns that no frame is
+    # missing from are equal, so few frames show every kind of column.
     n_overlapping = -(-n_fft // hop_length)
     columns = fix_length(squares, size=n_overlapping * hop_length).reshape(-1, hop_length)
-    sums = np.zeros((n_frames + n_overlapping - 1, hop_length), dtype=dtype)
+    few = min(n_frames, n_overlapping)
+    sums = np.zeros((few + n_overlapping - 1, hop_length), dtype=dtype)
     for i in reversed(range(n_overlapping)):
-        sums[i : i + n_frames] += columns[i]
-    return sums.reshape(-1)[: n_fft + hop_length * (n_frames - 1)]
+        sums[i : i + few] += columns[i]
+    column = np.arange(n_frames + n_overlapping - 1)
+    kind = np.maximum(np.minimum(column, n_overlapping - 1), column - (n_frames - few))
+    return sums[kind].reshape(-1)[: n_fft + hop_length * (n_frames - 1)]
