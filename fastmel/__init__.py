@@ -42,6 +42,9 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors
     from fastmel.frontends.transform import MelSpectrogram as MelSpectrogram
     from fastmel.inversion import griffinlim as griffinlim
     from fastmel.inversion import istft as istft
+    from fastmel.patch import patch_librosa as patch_librosa
+    from fastmel.patch import patched_librosa as patched_librosa
+    from fastmel.patch import unpatch_librosa as unpatch_librosa
     from fastmel.spectrum import amplitude_to_db as amplitude_to_db
     from fastmel.spectrum import db_to_amplitude as db_to_amplitude
     from fastmel.spectrum import db_to_power as db_to_power
@@ -101,6 +104,9 @@ _HOME = {
     "frequency_weighting": "weighting",
     "multi_frequency_weighting": "weighting",
     "perceptual_weighting": "weighting",
+    "patch_librosa": "patch",
+    "patched_librosa": "patch",
+    "unpatch_librosa": "patch",
     "MelConfig": "frontends.config",
     "MelSpectrogram": "frontends.transform",
     "set_num_threads": "engines.pool",
