@@ -283,7 +283,7 @@ def _warmup(args: argparse.Namespace) -> int:
     def run(n_fft: int) -> str:
         transform = fastmel.MelSpectrogram(n_fft=n_fft, n_mels=1)
         transform(silence)
-        fastmel.stft(silence, n_fft=n_fft)
+        fastmel.istft(fastmel.stft(silence, n_fft=n_fft))
         return str(transform.engine)
 
     _, seconds = _timed(fastmel.power_to_db, silence)
