@@ -32,7 +32,7 @@ from .plan import LogScale, MelPlan, SpectrumPlan
 
 __all__ = ["mel", "stft", "why_not"]
 
-#: float32 values of a cache line: what every part of the scratch memory starts at
+#: float32 values of a cache line, which rows and columns begin at
 _LINE = 16
 
 #: Larger FFTs are computed as fast, but take more than 5 s to compile.
@@ -129,10 +129,8 @@ class _Tile:
             plan.window[sample].astype(np.float32),
             self.tables.twiddles,
         )
-        # the padded samples of a tile at the signal's edge, their columns, the rows of the FFT
-        n_samples = _whole_lines(self.height * self.n_columns)
-        n_rows = len(factors.row_indices) * factors.row_pitch(self.width)
-        self.scratch_size = 2 * n_samples + _whole_lines(n_rows)
+        # the rows of the FFT, the columns of samples, the padded samples of a tile at the edge
+        self.scratch_size = _rows_size(factors, self.width) + 2 * self.height * self.n_columns
         self.least_share = ceil(
             _SHARE / (_FRAME_COST * self.width * self.n_fft * log2(self.n_fft + 1))
         )
@@ -148,8 +146,8 @@ class _Tile:
     ) -> None:
         """Run a kernel over all tiles of all signals.
 
-        n_more: float32 values of scratch memory that it needs for itself; constants: the last of
-        its arguments.
+        n_more: float32 values of scratch memory that it needs at the end for itself; constants:
+        what it takes beside the layout.
         """
         n_rows, n_samples = y.shape
         y_address, out_address = (
@@ -163,7 +161,7 @@ class _Tile:
             scratch = pool.scratch(ITEM * (self.scratch_size + n_more))
             lost.append(
                 kernel(
-                    y_address, n_samples, n_frames, low, high, *self.layout, *constants, scratch,
+                    y_address, n_samples, n_frames, low, high, self.layout, constants, scratch,
                     out_address,
                 )
             )  # fmt: skip
@@ -187,8 +185,9 @@ def _factors(n_fft: int) -> Factors:
     return factors
 
 
-def _whole_lines(n_values: int) -> int:
-    return -(-n_values // _LINE) * _LINE
+def _rows_size(factors: Factors, width: int) -> int:
+    """Float32 values of a tile's rows, in whole cache lines."""
+    return -(-len(factors.row_indices) * factors.row_pitch(width) // _LINE) * _LINE
 
 
 # kernels: one set for every FFT size
@@ -200,37 +199,28 @@ def _spectrum_kernel(width: int, n_fft: int, to_power: int) -> Any:
     factors = _factors(n_fft)
     n_rows, n_real_rows = len(factors.row_indices), factors.n_real_rows
     row_size, twiddles_size = factors.row_pitch(width) * ITEM, factors.row_twiddles * ITEM
+    rows_size = _rows_size(factors, width)
 
     @jit
-    def spectrum_of_tile(
-        signal: Any,
-        start: int,
-        hop_length: int,
-        pad: int,
-        pad_mode: int,
-        height: int,
-        n_columns: int,
-        offsets: Any,
-        window: Any,
-        twiddles: Any,
-        padded: Any,
-        columns: int,
-        rows: int,
-    ) -> int:
-        """Leave a tile's spectra in ``rows``; 1 if a sample is not finite."""
-        span = (n_columns - 1) * hop_length + height
-        if start >= 0 and start + span <= len(signal):
+    def spectrum_of_tile(signal: Any, frame: int, layout: Any, scratch: Any) -> int:
+        """Leave a tile's spectra at the start of ``scratch``; 1 if a sample is not finite."""
+        hop_length, pad, pad_mode, height, n_columns, offsets, window, twiddles = layout
+        size = height * n_columns
+        row = address(scratch)
+        columns = row + rows_size * ITEM
+        start = frame * hop_length - pad
+        if start >= 0 and start + (n_columns - 1) * hop_length + height <= len(signal):
             samples, pitch = address(signal) + start * ITEM, hop_length
         else:
+            padded = scratch[rows_size + size : rows_size + 2 * size]
             n_pieces = 1 if hop_length == height else n_columns  # columns are neighbours, or apart
-            size = len(padded) // n_pieces
-            for c in range(n_pieces):
-                piece = padded[c * size : (c + 1) * size]
-                copy_padded(signal, start + c * hop_length, pad, pad_mode, piece)
+            for i in range(n_pieces):
+                piece = padded[i * size // n_pieces : (i + 1) * size // n_pieces]
+                copy_padded(signal, start + i * hop_length, pad, pad_mode, piece)
             samples, pitch = address(padded), height
         lost = transpose_columns(width, samples, pitch, height, n_columns, columns)
-        first_pass(width, n_fft, columns, address(offsets), address(window), rows)
-        row, keys = rows, address(twiddles)
+        first_pass(width, n_fft, columns, address(offsets), address(window), row)
+        keys = address(twiddles)
         for _ in range(n_real_rows):
             row_pass(width, n_fft, 1, to_power, row, keys)
             row += row_size
@@ -249,8 +239,6 @@ def _mel_kernel(width: int, n_fft: int) -> Any:
     """The whole line, tile after tile."""
     spectrum_of_tile = _spectrum_kernel(width, n_fft, 1)
     n_bins = 1 + n_fft // 2
-    factors = _factors(n_fft)
-    rows_size = _whole_lines(len(factors.row_indices) * factors.row_pitch(width))
 
     @jit
     def mel_of_tiles(
@@ -259,54 +247,32 @@ def _mel_kernel(width: int, n_fft: int) -> Any:
         n_frames: int,
         low: int,
         high: int,
-        hop_length: int,
-        pad: int,
-        pad_mode: int,
-        height: int,
-        n_columns: int,
-        offsets: Any,
-        window: Any,
-        twiddles: Any,
-        places: Any,
-        segments: Any,
-        weights: Any,
-        is_magnitude: int,
-        is_log: int,
-        scaling: Any,
+        layout: Any,
+        bank: Any,
         scratch: Any,
         out: int,
     ) -> int:
         """Tiles ``low`` to ``high`` - 1 of all signals; 1 if a sample is not finite."""
-        n_tiles = (n_frames + width - 1) // width
-        n_mels = len(segments) - 2
-        size = (height * n_columns + _LINE - 1) // _LINE * _LINE
-        padded, columns = scratch[: height * n_columns], address(scratch) + size * ITEM
-        rows = columns + size * ITEM
-        partial = scratch[2 * size + rows_size :]
-        places_, segments_ = address(places), address(segments)
-        weights_, scaling_ = address(weights), address(scaling)
+        places, segments, weights, is_magnitude, is_log, scaling = bank
+        n_tiles, n_mels = (n_frames + width - 1) // width, len(segments) - 2
+        rows, partial = address(scratch), scratch[len(scratch) - n_mels * width :]
+        table, edges = address(places), address(segments)
+        heights, scale = address(weights), address(scaling)
         lost = 0
         for tile in range(low, high):
             row, frame = tile // n_tiles, tile % n_tiles * width
             signal = float_array(y + row * n_samples * ITEM, n_samples)
             target = out + (row * n_mels * n_frames + frame) * ITEM
             expect_bands(width, n_mels, target, n_frames)
-            lost |= spectrum_of_tile(
-                signal, frame * hop_length - pad, hop_length, pad, pad_mode, height, n_columns,
-                offsets, window, twiddles, padded, columns, rows,
-            )  # fmt: skip
+            lost |= spectrum_of_tile(signal, frame, layout, scratch)
             if is_magnitude:
-                magnitudes(width, n_bins, places_, rows)
+                magnitudes(width, n_bins, table, rows)
             n_valid = min(width, n_frames - frame)
             bands, pitch = (target, n_frames) if n_valid == width else (address(partial), width)
             if is_log:
-                mel_bands(
-                    width, 1, n_mels, rows, places_, segments_, weights_, scaling_, bands, pitch
-                )
+                mel_bands(width, 1, n_mels, rows, table, edges, heights, scale, bands, pitch)
             else:
-                mel_bands(
-                    width, 0, n_mels, rows, places_, segments_, weights_, scaling_, bands, pitch
-                )
+                mel_bands(width, 0, n_mels, rows, table, edges, heights, scale, bands, pitch)
             if n_valid < width:
                 for m in range(n_mels):
                     band = float_array(target + m * n_frames * ITEM, n_valid)
@@ -330,37 +296,23 @@ def _stft_kernel(width: int, n_fft: int) -> Any:
         n_frames: int,
         low: int,
         high: int,
-        hop_length: int,
-        pad: int,
-        pad_mode: int,
-        height: int,
-        n_columns: int,
-        offsets: Any,
-        window: Any,
-        twiddles: Any,
-        slots: Any,
-        conjugates: Any,
+        layout: Any,
+        places: Any,
         scratch: Any,
         out: int,
     ) -> int:
         """Tiles ``low`` to ``high`` - 1 of all signals; 1 if a sample is not finite."""
-        n_tiles = (n_frames + width - 1) // width
-        size = (height * n_columns + _LINE - 1) // _LINE * _LINE
-        padded, columns = scratch[: height * n_columns], address(scratch) + size * ITEM
-        rows = columns + size * ITEM
+        slots, conjugates = places
+        n_tiles, rows = (n_frames + width - 1) // width, address(scratch)
+        table, signs = address(slots), address(conjugates)
         lost = 0
         for tile in range(low, high):
             row, frame = tile // n_tiles, tile % n_tiles * width
             signal = float_array(y + row * n_samples * ITEM, n_samples)
-            lost |= spectrum_of_tile(
-                signal, frame * hop_length - pad, hop_length, pad, pad_mode, height, n_columns,
-                offsets, window, twiddles, padded, columns, rows,
-            )  # fmt: skip
+            lost |= spectrum_of_tile(signal, frame, layout, scratch)
             target = out + (row * n_frames + frame) * n_bins * 2 * ITEM
             n_valid = min(width, n_frames - frame)
-            store_spectrum(
-                width, n_bins, rows, address(slots), address(conjugates), n_valid, target
-            )
+            store_spectrum(width, n_bins, rows, table, signs, n_valid, target)
         return lost
 
     return stft_of_tiles

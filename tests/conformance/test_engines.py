@@ -107,6 +107,29 @@ def test_float32_is_the_reference_within_the_budget(rng, speech, music, engine, 
         assert (np.abs(found - expected)[loud] <= 1e-3).all(), kind
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", ["default", "whisper", "left", "odd", "tiny"])
+def test_nothing_is_written_beside_out(rng, name, engine):
+    config = CONFIGS[name]
+    n_fft, hop = config.get("n_fft", 2048), config.get("hop_length", 512)
+    transform = fastmel.MelSpectrogram(**config, engine=engine)
+    for n_hops in (1, 14, 15, 16, 17, 40):
+        y = rng.standard_normal((2, n_fft + n_hops * hop)).astype(np.float32)
+        shape = (2, transform.config.n_mels, transform.n_frames(y.shape[1]))
+        room = np.full(np.prod(shape) + 2000, 7, dtype=np.float32)
+        transform(y, out=room[1000:-1000].reshape(shape))
+        assert (room[:1000] == 7).all()
+        assert (room[-1000:] == 7).all()
+
+        framing = {"n_fft": n_fft, "hop_length": hop, "center": False, "pad_mode": "constant"}
+        shape = (2, 1 + n_hops, 1 + n_fft // 2)
+        room = np.full(np.prod(shape) + 60000, 7, dtype=np.complex64)
+        out = room[30000:-30000].reshape(shape)
+        engines.stft(y, window=np.hanning(n_fft), **framing, out=out, engine=engine)
+        assert (room[:30000] == 7).all()
+        assert (room[-30000:] == 7).all()
+
+
 @pytest.mark.parametrize("n_fft", [400, 512, 1024, 2048])
 def test_a_full_scale_tone_leaks_no_more_than_rounding(rng, n_fft):
     # noise hides errors that are large beside a quiet bin: a mirror image, a lost twiddle
