@@ -229,6 +229,26 @@ def test_bits_depend_on_nothing_but_the_samples(rng, name, engine, dtype):
         first += 7
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("n_fft", [64, 400, 441])
+def test_spectra_do_not_depend_on_threads(rng, n_fft, engine):
+    y = rng.standard_normal((3, 2000 * n_fft // 4)).astype(np.float32)
+    framing = {"n_fft": n_fft, "hop_length": n_fft // 4, "center": False, "pad_mode": "constant"}
+    n_frames = 1 + (y.shape[1] - n_fft) // (n_fft // 4)
+    spectra = []
+    threads = fastmel.get_num_threads()
+    try:
+        for n in (1, 2, 8):
+            fastmel.set_num_threads(n)
+            out = np.full((3, n_frames, 1 + n_fft // 2), np.nan, dtype=np.complex64)
+            engines.stft(y, window=np.hanning(n_fft), **framing, out=out, engine=engine)
+            spectra.append(out)
+    finally:
+        fastmel.set_num_threads(threads)
+    np.testing.assert_array_equal(spectra[1], spectra[0])
+    np.testing.assert_array_equal(spectra[2], spectra[0])
+
+
 @pytest.mark.parametrize("engine", [*ENGINES, "reference"])
 @pytest.mark.parametrize("where", [0, 1, 4000, 7999])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
