@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastmel import util
-from fastmel.kernels.fft import Factors, factorize, first_pass, row_pass, tables
+from fastmel.kernels.fft import Factors, factorize, factors_of, first_pass, row_pass, tables
 from fastmel.kernels.frames import PAD_MODES, copy_padded
 from fastmel.kernels.jit import jit, simd_width
 from fastmel.kernels.simd import ITEM, address, float_array
 from fastmel.kernels.tile import (
+    LINE,
     expect_bands,
     magnitudes,
     mel_bands,
@@ -31,9 +32,6 @@ from . import pool
 from .plan import LogScale, MelPlan, SpectrumPlan
 
 __all__ = ["mel", "stft", "why_not"]
-
-#: float32 values of a cache line, which rows and columns begin at
-_LINE = 16
 
 #: Larger FFTs are computed as fast, but take more than 5 s to compile.
 _LARGEST = 1 << 16
@@ -110,7 +108,7 @@ class _Tile:
 
     def __init__(self, plan: SpectrumPlan) -> None:
         self.width = simd_width()
-        factors = _factors(plan.n_fft)
+        factors = factors_of(plan.n_fft)
         self.tables = tables(factors)
         self.hop_length, self.pad, self.n_fft = plan.hop_length, plan.pad, plan.n_fft
         # A frame is cut into columns of one hop, which it shares with its neighbours.
@@ -179,15 +177,9 @@ def _tile(plan: SpectrumPlan) -> _Tile:
     return _Tile(plan)
 
 
-def _factors(n_fft: int) -> Factors:
-    factors = factorize(n_fft)
-    assert factors is not None, "why_not() is asked first"
-    return factors
-
-
 def _rows_size(factors: Factors, width: int) -> int:
     """Float32 values of a tile's rows, in whole cache lines."""
-    return -(-len(factors.row_indices) * factors.row_pitch(width) // _LINE) * _LINE
+    return -(-len(factors.row_indices) * factors.row_pitch(width) // LINE) * LINE
 
 
 # kernels: one set for every FFT size
@@ -196,7 +188,7 @@ def _rows_size(factors: Factors, width: int) -> int:
 @cache
 def _spectrum_kernel(width: int, n_fft: int, to_power: int) -> Any:
     """One tile: audio -> frames -> window + real FFT (-> power)."""
-    factors = _factors(n_fft)
+    factors = factors_of(n_fft)
     n_rows, n_real_rows = len(factors.row_indices), factors.n_real_rows
     row_size, twiddles_size = factors.row_pitch(width) * ITEM, factors.row_twiddles * ITEM
     rows_size = _rows_size(factors, width)

@@ -42,7 +42,7 @@ from .butterflies import (
 from .jit import cpu_name, simd_width
 from .simd import ITEM, Index, Lanes, emitted, fma
 
-__all__ = ["Factors", "Tables", "factorize", "first_pass", "row_pass", "tables"]
+__all__ = ["Factors", "Tables", "factorize", "factors_of", "first_pass", "row_pass", "tables"]
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,7 @@ def first_pass(
     samples: the tile's samples; offsets: int32 (n_points, first), where they lie; window: float32
     (n_points, first); rows: the tile.
     """
-    factors = _factors(n_fft)
+    factors = factors_of(n_fft)
     first, pitch = factors.first, factors.row_pitch(lanes.width)
     with lanes.loop(factors.n_points) as p:
         places = [p * first + j for j in range(first)]
@@ -269,7 +269,7 @@ def row_pass(
     real: 1 for a row of real values; to_power: 1 to end in the powers ``re**2 + im**2`` (half the
     size, at the start of each block), 0 to end in complex values.
     """
-    factors = _factors(n_fft)
+    factors = factors_of(n_fft)
     for level, radix in enumerate(factors.radices):
         is_constant = factors.constant_twiddles(level)
         n_keys = 0 if is_constant else 2 * len(_twiddle_keys(radix))
@@ -287,7 +287,8 @@ def row_pass(
         twiddles = twiddles + factors.blocks(level, real=False) * n_keys * ITEM
 
 
-def _factors(n_fft: int) -> Factors:
+def factors_of(n_fft: int) -> Factors:
+    """Return what :func:`factorize` gives for a size that it is known to split."""
     factors = factorize(n_fft)
     assert factors is not None, "plans are made for sizes that factorize() splits"
     return factors

@@ -9,6 +9,7 @@ from llvmlite import ir
 from .simd import INTP, ITEM, Accumulator, Index, Lanes, Number, Vector, emitted, fma
 
 __all__ = [
+    "LINE",
     "LOG_POLYNOMIAL",
     "expect_bands",
     "magnitudes",
