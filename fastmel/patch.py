@@ -3,13 +3,18 @@
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial, wraps
+from functools import wraps
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+
+from fastmel.exceptions import ParameterError
+
 __all__ = ["patch_librosa", "patched_librosa", "unpatch_librosa"]
 
-#: librosa's module -> its functions that have a faster one in fastmel -> where that is
+#: librosa's module -> its functions that have a faster one in fastmel -> where that is.
+#: What librosa makes of these gets faster by itself: effects.trim, perceptual_weighting and more.
 _FASTER = {
     "librosa.core.spectrum": {
         "stft": "fastmel.spectrum",
@@ -20,7 +25,8 @@ _FASTER = {
         "amplitude_to_db": "fastmel.spectrum",
         "pcen": "fastmel.spectrum",
     },
-    "librosa.filters": {"mel": "fastmel.filters"},
+    "librosa.effects": {"preemphasis": "fastmel.effects", "deemphasis": "fastmel.effects"},
+    "librosa.filters": {"mel": "fastmel.filters", "window_sumsquare": "fastmel.filters"},
     "librosa.feature.spectral": {
         "melspectrogram": "fastmel.feature",
         "mfcc": "fastmel.feature",
@@ -34,16 +40,22 @@ _FASTER = {
     "librosa.feature.utils": {"stack_memory": "fastmel.feature"},
 }
 
+#: the types of what the kernels compute with
+_FAST_TYPES = frozenset(map(np.dtype, (np.float32, np.float64, np.complex64, np.complex128)))
+
 #: what is patched now: name -> (librosa's function, what stands in its place)
 _patched: dict[str, tuple[Any, Any]] = {}
+
+Function = Callable[..., Any]
 
 
 def patch_librosa() -> tuple[str, ...]:
     """Put fastmel's functions in the place of librosa's, wherever librosa's modules name them.
 
-    A call that fastmel refuses, for whatever reason, is answered by librosa's own function, so
-    options that only librosa has still work, and errors are librosa's. Code that took a function
-    out of librosa before (``from librosa import stft``) keeps the one it has: patch first.
+    They answer calls whose arrays are NumPy's own, in single or double precision; all other calls,
+    which would not be faster, go on to librosa's functions. Errors are librosa's
+    ``ParameterError`` where librosa raises it. Code that took a function out of librosa before
+    (``from librosa import stft``) keeps the one it has: patch first.
 
     Returns
     -------
@@ -62,22 +74,27 @@ def patch_librosa() -> tuple[str, ...]:
     >>> unpatch_librosa()
     """
     if not _patched:
-        version = import_module("librosa").__version__
-        is_old = int(version.partition(".")[0]) < 1
+        librosa = import_module("librosa")
+        is_old = int(librosa.__version__.partition(".")[0]) < 1
+        pairs = {}
         for module_name, homes in _FASTER.items():
             module = import_module(module_name)
             for name, home in homes.items():
-                original = getattr(module, name)
-                fast = getattr(import_module(home), name)
-                if is_old:
-                    fast = _as_before_1(name, fast)
-                _patched[f"{module_name}.{name}"] = original, _first(fast, original)
-        _exchange(list(_patched.values()))
+                original, fast = getattr(module, name), getattr(import_module(home), name)
+                if is_old and name in _BEFORE_1:
+                    fast = _BEFORE_1[name](fast, original)
+                replacement = _replacement(fast, original, librosa.ParameterError)
+                pairs[f"{module_name}.{name}"] = original, replacement
+        _patched.update(pairs)
+        _exchange(list(pairs.values()))
     return tuple(_patched)
 
 
 def unpatch_librosa() -> None:
-    """Undo :func:`patch_librosa`, also in modules of librosa's that were loaded since."""
+    """Undo :func:`patch_librosa`, also in modules of librosa's that were loaded since.
+
+    Functions that other code took out of librosa in between call librosa's again, too.
+    """
     _exchange([(replacement, original) for original, replacement in _patched.values()])
     _patched.clear()
 
@@ -106,31 +123,69 @@ def patched_librosa() -> Iterator[tuple[str, ...]]:
             unpatch_librosa()
 
 
-def _first(fast: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that tries `fast` first."""
+def _replacement(fast: Function, original: Function, error_type: type[Exception]) -> Function:
+    """Return what stands in the place of `original`: `fast`, for the calls that it is fast for."""
 
     @wraps(original)
     def replacement(*args: Any, **kwargs: Any) -> Any:
-        with contextlib.suppress(Exception):
+        if not _patched or not all(map(_is_fast_with, (*args, *kwargs.values()))):
+            return original(*args, **kwargs)
+        try:
             return fast(*args, **kwargs)
-        return original(*args, **kwargs)
+        except ParameterError as error:
+            raise error_type(*error.args).with_traceback(error.__traceback__) from None
 
     return replacement
 
 
-def _as_before_1(name: str, fast: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function with librosa 0.11's peak: the loudest value of all channels."""
-    if name in ("power_to_db", "amplitude_to_db"):
-        return partial(fast, axes=None)
-    if name == "mfcc":
+def _is_fast_with(argument: Any) -> bool:
+    """Say whether an argument is no array, or one of NumPy's own that the kernels take."""
+    if isinstance(argument, np.ndarray):
+        return type(argument) in (np.ndarray, np.memmap) and argument.dtype in _FAST_TYPES
+    return isinstance(argument, np.generic) or not hasattr(type(argument), "__array__")
 
-        def mfcc(*, y: Any = None, S: Any = None, **kwargs: Any) -> Any:
-            if S is None and y.ndim > 1:
-                raise NotImplementedError("several channels with one peak")
-            return fast(y=y, S=S, **kwargs)
 
-        return mfcc
-    return fast
+def _one_peak(fast: Function, original: Function) -> Function:
+    """Return power_to_db or amplitude_to_db with one peak of all channels."""
+
+    def to_db(S: Any, *, ref: Any = 1.0, **kwargs: Any) -> Any:
+        peak = (lambda S, **_: ref(S)) if callable(ref) else ref
+        return fast(S, ref=peak, axes=None, **kwargs)
+
+    return to_db
+
+
+def _one_peak_mfcc(fast: Function, original: Function) -> Function:
+    """Return mfcc that leaves several channels with one peak to `original`."""
+
+    def mfcc(*, y: Any = None, S: Any = None, **kwargs: Any) -> Any:
+        has_channels = S is None and np.ndim(y) > 1
+        return (original if has_channels else fast)(y=y, S=S, **kwargs)
+
+    return mfcc
+
+
+def _seeded_as_random_state(fast: Function, original: Function) -> Function:
+    """Return griffinlim that makes a RandomState of a seed, and takes complex S by `original`."""
+    generators = (type(None), np.random.RandomState, np.random.Generator)
+
+    def griffinlim(S: Any, *, random_state: Any = None, **kwargs: Any) -> Any:
+        if isinstance(random_state, int):
+            random_state = np.random.RandomState(random_state)
+        if np.iscomplexobj(S) or not isinstance(random_state, generators):
+            return original(S, random_state=random_state, **kwargs)
+        return fast(S, rng=random_state, **kwargs)
+
+    return griffinlim
+
+
+#: how librosa 0.11 differs from 1.0: name -> maker of the function of fastmel's and librosa's
+_BEFORE_1: dict[str, Callable[[Function, Function], Function]] = {
+    "power_to_db": _one_peak,
+    "amplitude_to_db": _one_peak,
+    "mfcc": _one_peak_mfcc,
+    "griffinlim": _seeded_as_random_state,
+}
 
 
 def _exchange(pairs: list[tuple[Any, Any]]) -> None:
