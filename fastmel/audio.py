@@ -3,7 +3,6 @@
 import errno
 import io
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from functools import reduce, wraps
 from typing import Any, BinaryIO, TypeAlias
@@ -13,8 +12,9 @@ import soundfile
 import soxr
 from numpy.typing import DTypeLike, NDArray
 
+from fastmel.arrays import any_array
 from fastmel.exceptions import ParameterError
-from fastmel.util import fix_length, valid_audio
+from fastmel.util import fix_length, valid_audio, warn
 
 __all__ = ["get_duration", "get_samplerate", "load", "resample", "stream", "to_mono"]
 
@@ -123,11 +123,10 @@ def _warn_without_sr(function: Callable[..., Any]) -> Callable[..., Any]:
     def warning(*args: Any, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
         if "sr" not in kwargs:
-            warnings.warn(
+            warn(
                 "The default value of 'sr' will change from None to 22050 in librosa version "
                 "1.1.0. To suppress this warning, explicitly pass 'sr=None'.",
                 FutureWarning,
-                stacklevel=2,
             )
         return result
 
@@ -289,6 +288,7 @@ def _overlap(
             yield block.copy()
 
 
+@any_array
 def to_mono(
     *signals: NDArray[Any],
     pad: bool = True,
@@ -358,6 +358,7 @@ def _mix_channels(y: NDArray[Any], norm: bool) -> NDArray[Any]:
     return combine(y, axis=tuple(range(y.ndim - 1)))
 
 
+@any_array
 def resample(
     y: NDArray[Any],
     *,
@@ -445,6 +446,7 @@ def _resample_polyphase(
     return resampled
 
 
+@any_array
 def get_duration(
     *,
     y: NDArray[Any] | None = None,

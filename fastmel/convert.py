@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastmel.arrays import any_array
+
 __all__ = [
     "blocks_to_frames",
     "blocks_to_samples",
@@ -31,6 +33,7 @@ _KNEE_MEL = _KNEE_HZ / _HZ_PER_MEL
 _LOG_STEP = np.log(6.4) / 27.0
 
 
+@any_array
 def hz_to_mel(frequencies: ArrayLike, *, htk: bool = False) -> Any:
     """Convert frequencies in hertz to mels.
 
@@ -64,6 +67,7 @@ def hz_to_mel(frequencies: ArrayLike, *, htk: bool = False) -> Any:
     return mels
 
 
+@any_array
 def mel_to_hz(mels: ArrayLike, *, htk: bool = False) -> Any:
     """Convert mels to frequencies in hertz: the inverse of :func:`hz_to_mel`.
 
@@ -99,6 +103,7 @@ def mel_to_hz(mels: ArrayLike, *, htk: bool = False) -> Any:
     return hz
 
 
+@any_array
 def mel_frequencies(
     n_mels: int = 128, *, fmin: float = 0.0, fmax: float = 11025.0, htk: bool = False
 ) -> NDArray[np.float64]:
@@ -129,6 +134,7 @@ def mel_frequencies(
     return frequencies
 
 
+@any_array
 def fft_frequencies(*, sr: float = 22050, n_fft: int = 2048) -> NDArray[np.floating[Any]]:
     """Return the centre frequency of each bin of a real FFT.
 
@@ -153,6 +159,7 @@ def fft_frequencies(*, sr: float = 22050, n_fft: int = 2048) -> NDArray[np.float
     return np.fft.rfftfreq(n_fft, d=1.0 / sr)
 
 
+@any_array
 def frames_to_samples(frames: ArrayLike, *, hop_length: int = 512, n_fft: int | None = None) -> Any:
     """Return the sample at which each frame starts, or is centred.
 
@@ -179,6 +186,7 @@ def frames_to_samples(frames: ArrayLike, *, hop_length: int = 512, n_fft: int | 
     return (np.asanyarray(frames) * hop_length + offset).astype(int)[()]
 
 
+@any_array
 def samples_to_frames(
     samples: ArrayLike, *, hop_length: int = 512, n_fft: int | None = None
 ) -> Any:
@@ -208,6 +216,7 @@ def samples_to_frames(
     return np.floor((np.asanyarray(samples) - offset) // hop_length).astype(int)[()]
 
 
+@any_array
 def samples_to_time(samples: ArrayLike, *, sr: float = 22050) -> Any:
     """Return the seconds that samples stand at: ``samples / sr``.
 
@@ -231,6 +240,7 @@ def samples_to_time(samples: ArrayLike, *, sr: float = 22050) -> Any:
     return np.asanyarray(samples)[()] / float(sr)
 
 
+@any_array
 def time_to_samples(times: ArrayLike, *, sr: float = 22050) -> Any:
     """Return the last sample at or before each time: ``times * sr`` without the fraction.
 
@@ -254,6 +264,7 @@ def time_to_samples(times: ArrayLike, *, sr: float = 22050) -> Any:
     return (np.asanyarray(times) * sr).astype(int)[()]
 
 
+@any_array
 def frames_to_time(
     frames: ArrayLike, *, sr: float = 22050, hop_length: int = 512, n_fft: int | None = None
 ) -> Any:
@@ -281,6 +292,7 @@ def frames_to_time(
     return samples_to_time(frames_to_samples(frames, hop_length=hop_length, n_fft=n_fft), sr=sr)
 
 
+@any_array
 def time_to_frames(
     times: ArrayLike, *, sr: float = 22050, hop_length: int = 512, n_fft: int | None = None
 ) -> Any:
@@ -308,6 +320,7 @@ def time_to_frames(
     return samples_to_frames(time_to_samples(times, sr=sr), hop_length=hop_length, n_fft=n_fft)
 
 
+@any_array
 def blocks_to_frames(blocks: ArrayLike, *, block_length: int) -> Any:
     """Return the first frame of each block of :func:`fastmel.stream`.
 
@@ -331,6 +344,7 @@ def blocks_to_frames(blocks: ArrayLike, *, block_length: int) -> Any:
     return block_length * np.asanyarray(blocks)[()]
 
 
+@any_array
 def blocks_to_samples(blocks: ArrayLike, *, block_length: int, hop_length: int) -> Any:
     """Return the first sample of each block of :func:`fastmel.stream`.
 
@@ -357,6 +371,7 @@ def blocks_to_samples(blocks: ArrayLike, *, block_length: int, hop_length: int) 
     return frames_to_samples(frames, hop_length=hop_length)
 
 
+@any_array
 def blocks_to_time(blocks: ArrayLike, *, block_length: int, hop_length: int, sr: float) -> Any:
     """Return the seconds that blocks of :func:`fastmel.stream` begin at.
 
@@ -385,6 +400,7 @@ def blocks_to_time(blocks: ArrayLike, *, block_length: int, hop_length: int, sr:
     return samples_to_time(samples, sr=sr)
 
 
+@any_array
 def samples_like(
     X: NDArray[Any] | float, *, hop_length: int = 512, n_fft: int | None = None, axis: int = -1
 ) -> NDArray[np.int_]:
@@ -414,6 +430,7 @@ def samples_like(
     return samples
 
 
+@any_array
 def times_like(
     X: NDArray[Any] | float,
     *,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastmel.arrays import any_array
 from fastmel.convert import frames_to_samples
 from fastmel.exceptions import ParameterError
 from fastmel.feature import rms
@@ -16,6 +17,7 @@ from fastmel.spectrum import amplitude_to_db
 __all__ = ["deemphasis", "preemphasis", "split", "trim"]
 
 
+@any_array
 def preemphasis(
     y: NDArray[Any], *, coef: float = 0.97, zi: ArrayLike | None = None, return_zf: bool = False
 ) -> Any:
@@ -63,6 +65,7 @@ def preemphasis(
     return out, (weight * y[..., -1:] if y.shape[-1] else np.array(state))
 
 
+@any_array
 def deemphasis(
     y: NDArray[Any], *, coef: float = 0.97, zi: ArrayLike | None = None, return_zf: bool = False
 ) -> Any:
@@ -144,6 +147,7 @@ def _state(y: NDArray[Any], zi: ArrayLike) -> NDArray[Any]:
     raise ParameterError(f"zi has shape={state.shape}, but expected {shape}")
 
 
+@any_array
 def trim(
     y: NDArray[Any],
     *,
@@ -194,6 +198,7 @@ def trim(
     return y[..., start:end], np.asarray([start, end])
 
 
+@any_array
 def split(
     y: NDArray[Any],
     *,

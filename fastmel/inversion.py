@@ -1,20 +1,22 @@
 """Signals from spectra: the inverse short-time Fourier transform, and Griffin and Lim's phases."""
 
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastmel.arrays import any_array
 from fastmel.exceptions import ParameterError
 from fastmel.filters import WindowSpec
-from fastmel.spectrum import check_positive, complex_of, frame_window, stft
+from fastmel.spectrum import complex_of, frame_window, stft
+from fastmel.util import check_positive, default_hop, warn
 
 __all__ = ["griffinlim", "istft"]
 
 
+@any_array
 def istft(
     stft_matrix: NDArray[Any],
     *,
@@ -80,7 +82,7 @@ def istft(
     check_positive("n_fft", n_fft)
     win_length = n_fft if win_length is None else win_length
     check_positive("win_length", win_length)
-    hop_length = max(1, win_length // 4) if hop_length is None else hop_length
+    hop_length = default_hop(n_fft, win_length) if hop_length is None else hop_length
     check_positive("hop_length", hop_length)
 
     start = n_fft // 2 if center else 0
@@ -132,6 +134,7 @@ class _Deprecated:
         return "<DEPRECATED parameter>"
 
 
+@any_array
 def griffinlim(
     S: NDArray[Any],
     *,
@@ -202,10 +205,7 @@ def griffinlim(
     """
     rng = _generator(rng, random_state)
     if momentum > 1:
-        warnings.warn(
-            f"Griffin-Lim with momentum={momentum} > 1 can be unstable. Proceed with caution!",
-            stacklevel=2,
-        )
+        warn(f"Griffin-Lim with momentum={momentum} > 1 can be unstable. Proceed with caution!")
     elif momentum < 0:
         raise ParameterError(f"griffinlim() called with momentum={momentum} < 0; use 0 to 1")
     if init not in ("random", None):
@@ -250,11 +250,10 @@ def _generator(rng: Any, random_state: Any) -> Any:
                 f"Both {random_state=!r} and {rng=!r} were provided. Please use only the rng "
                 "parameter."
             )
-        warnings.warn(
+        warn(
             "griffinlim() keyword argument 'random_state' has been renamed to 'rng' in version "
             "1.0.0.\n\tThis alias will be removed in version 1.2.0.",
-            category=FutureWarning,
-            stacklevel=3,
+            FutureWarning,
         )
         rng = random_state
     return rng if isinstance(rng, np.random.RandomState) else np.random.default_rng(rng)

@@ -1,7 +1,6 @@
 """Spectra and their levels: the Fourier transform by frames, polar form, decibels, PCEN."""
 
 import math
-import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import product
@@ -10,9 +9,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from fastmel.arrays import any_array
 from fastmel.exceptions import ParameterError
 from fastmel.filters import WindowSpec, get_window
-from fastmel.util import check_audio_form, pad_center
+from fastmel.util import check_audio_form, check_positive, default_hop, pad_center, warn
 
 __all__ = [
     "amplitude_to_db",
@@ -35,6 +35,7 @@ _CHUNK = 8192
 Axes = Literal["auto"] | int | tuple[int, ...] | None
 
 
+@any_array
 def stft(
     y: NDArray[Any],
     *,
@@ -102,7 +103,7 @@ def stft(
     check_positive("n_fft", n_fft)
     win_length = n_fft if win_length is None else win_length
     check_positive("win_length", win_length)
-    hop_length = max(1, win_length // 4) if hop_length is None else hop_length
+    hop_length = default_hop(n_fft, win_length) if hop_length is None else hop_length
     check_positive("hop_length", hop_length)
     check_framing(y, n_fft, center, pad_mode)
     window = frame_window(window, win_length, n_fft)
@@ -159,9 +160,7 @@ def check_framing(
                 f"an empty signal cannot be padded with {pad_mode=}; use pad_mode='constant'"
             )
         if n_fft > n_samples:
-            warnings.warn(
-                f"n_fft={n_fft} is too large for input signal of length={n_samples}", stacklevel=3
-            )
+            warn(f"n_fft={n_fft} is too large for input signal of length={n_samples}")
         n_samples += 2 * (n_fft // 2)
     if n_samples < n_fft:
         raise ParameterError(
@@ -173,11 +172,6 @@ def check_framing(
 def complex_of(real: np.dtype[Any]) -> type[np.complexfloating[Any, Any]]:
     """Return the type of the spectrum of real samples: as in librosa, double only of double."""
     return np.complex128 if real == np.float64 else np.complex64
-
-
-def check_positive(name: str, value: Any) -> None:
-    if not isinstance(value, int | np.integer) or value <= 0:
-        raise ParameterError(f"{name}={value} must be a positive integer")
 
 
 def frame_window(window: WindowSpec, win_length: int, n_fft: int) -> NDArray[Any]:
@@ -209,6 +203,7 @@ def _check_out(out: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     return out if out.shape == shape else out[..., : shape[-1]]
 
 
+@any_array
 def magphase(D: NDArray[Any], *, power: float = 1) -> tuple[NDArray[Any], NDArray[Any]]:
     """Split a complex spectrogram into magnitude and phase: ``D = magnitude * phase``.
 
@@ -253,6 +248,7 @@ def magphase(D: NDArray[Any], *, power: float = 1) -> tuple[NDArray[Any], NDArra
     return magnitude, phase
 
 
+@any_array
 def power_to_db(
     S: ArrayLike,
     *,
@@ -301,6 +297,7 @@ def power_to_db(
     return _to_db(S, False, ref, amin, top_db, axes)
 
 
+@any_array
 def amplitude_to_db(
     S: ArrayLike,
     *,
@@ -352,10 +349,9 @@ def _magnitude_of_complex(S: ArrayLike, caller: str, remedy: str) -> NDArray[Any
     S = np.asarray(S)
     if not np.iscomplexobj(S):
         return S
-    warnings.warn(
+    warn(
         f"{caller} was called on complex input so phase information will be discarded. "
-        f"To suppress this warning, call {caller}({remedy}) instead.",
-        stacklevel=3,
+        f"To suppress this warning, call {caller}({remedy}) instead."
     )
     return np.asarray(np.abs(S))
 
@@ -464,6 +460,7 @@ def _dense(x: NDArray[Any]) -> NDArray[Any]:
     return x if x.flags.forc else x.copy(order="K")
 
 
+@any_array
 def db_to_power(S_db: ArrayLike, *, ref: float = 1.0) -> Any:
     """Convert decibels to power: ``ref * 10 ** (S_db / 10)``.
 
@@ -487,6 +484,7 @@ def db_to_power(S_db: ArrayLike, *, ref: float = 1.0) -> Any:
     return ref * np.power(10.0, np.asanyarray(S_db)[()] * 0.1)
 
 
+@any_array
 def db_to_amplitude(S_db: ArrayLike, *, ref: float = 1.0) -> Any:
     """Convert decibels to amplitude: ``ref * 10 ** (S_db / 20)``.
 
@@ -510,6 +508,7 @@ def db_to_amplitude(S_db: ArrayLike, *, ref: float = 1.0) -> Any:
     return db_to_power(S_db, ref=ref**2) ** 0.5
 
 
+@any_array
 def pcen(
     S: NDArray[Any],
     *,

@@ -1,16 +1,20 @@
 """Checks and array helpers that the other modules share."""
 
+import sys
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from fastmel.arrays import any_array
 from fastmel.exceptions import ParameterError
 
 __all__ = ["fix_length", "frame", "normalize", "pad_center", "valid_audio"]
 
 
+@any_array
 def valid_audio(y: NDArray[Any]) -> bool:
     """Check that `y` is a signal: a floating-point array of at least one axis, finite everywhere.
 
@@ -54,6 +58,49 @@ def check_audio_form(y: NDArray[Any]) -> None:
         raise ParameterError(f"Audio data must be at least one-dimensional, given {y.shape=}")
 
 
+def check_positive(name: str, value: Any) -> None:
+    """Check that an argument is a whole number above 0."""
+    if not isinstance(value, int | np.integer) or value <= 0:
+        raise ParameterError(f"{name}={value} must be a positive integer")
+
+
+def default_hop(n_fft: int, win_length: int | None = None) -> int:
+    """Return the hop length of a call that names none: a quarter of the window.
+
+    Parameters
+    ----------
+    n_fft : int > 0
+        Frame length in samples.
+    win_length : int > 0, optional
+        Length of the window; `n_fft` if not given.
+
+    Returns
+    -------
+    int
+        Samples from one frame to the next, at least 1.
+
+    Raises
+    ------
+    ParameterError
+        If a length is not a positive integer.
+    """
+    check_positive("n_fft", n_fft)
+    if win_length is None:
+        win_length = n_fft
+    check_positive("win_length", win_length)
+    return max(1, int(win_length // 4))
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line that called into fastmel, through however many functions of its own."""
+    package = __name__.partition(".")[0]
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+@any_array
 def pad_center(data: NDArray[Any], *, size: int, axis: int = -1, **kwargs: Any) -> NDArray[Any]:
     """Pad an array on both sides of one axis, keeping it in the middle.
 
@@ -93,6 +140,7 @@ def pad_center(data: NDArray[Any], *, size: int, axis: int = -1, **kwargs: Any) 
     return np.pad(data, lengths, **kwargs)
 
 
+@any_array
 def fix_length(data: NDArray[Any], *, size: int, axis: int = -1, **kwargs: Any) -> NDArray[Any]:
     """Cut or pad the end of one axis so that it has exactly `size` entries.
 
@@ -130,6 +178,7 @@ def fix_length(data: NDArray[Any], *, size: int, axis: int = -1, **kwargs: Any) 
     return data
 
 
+@any_array
 def normalize(
     S: NDArray[Any],
     *,
@@ -202,6 +251,7 @@ def normalize(
     return normalized
 
 
+@any_array
 def frame(
     x: NDArray[Any],
     *,

@@ -1,13 +1,14 @@
 """How loud frequencies are to the ear: the A, B, C and D curves of sound level meters."""
 
-import warnings
 from collections.abc import Callable, Iterable, Sized
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastmel.arrays import any_array
 from fastmel.spectrum import power_to_db
+from fastmel.util import warn
 
 __all__ = [
     "A_weighting",
@@ -27,6 +28,7 @@ _C = np.array([12194.217, 20.598997]) ** 2.0
 _D = np.array([8.3046305e-3, 1018.7, 1039.6, 3136.5, 3424, 282.7, 1160]) ** 2.0
 
 
+@any_array
 def A_weighting(frequencies: ArrayLike, *, min_db: float | None = -80.0) -> Any:
     """Return the A-weighting of frequencies, for quiet sounds: 0 dB at 1 kHz.
 
@@ -65,6 +67,7 @@ def A_weighting(frequencies: ArrayLike, *, min_db: float | None = -80.0) -> Any:
     return _raise_to(min_db, weights, "A")
 
 
+@any_array
 def B_weighting(frequencies: ArrayLike, *, min_db: float | None = -80.0) -> Any:
     """Return the B-weighting of frequencies, for sounds of medium loudness: 0 dB at 1 kHz.
 
@@ -87,6 +90,7 @@ def B_weighting(frequencies: ArrayLike, *, min_db: float | None = -80.0) -> Any:
     return _raise_to(min_db, weights, "B")
 
 
+@any_array
 def C_weighting(frequencies: ArrayLike, *, min_db: float | None = -80.0) -> Any:
     """Return the C-weighting of frequencies, for loud sounds: 0 dB at 1 kHz.
 
@@ -108,6 +112,7 @@ def C_weighting(frequencies: ArrayLike, *, min_db: float | None = -80.0) -> Any:
     return _raise_to(min_db, weights, "C")
 
 
+@any_array
 def D_weighting(frequencies: ArrayLike, *, min_db: float | None = -80.0) -> Any:
     """Return the D-weighting of frequencies, for the noise of aircraft: 0 dB at 1 kHz.
 
@@ -134,6 +139,7 @@ def D_weighting(frequencies: ArrayLike, *, min_db: float | None = -80.0) -> Any:
     return _raise_to(min_db, weights, "D")
 
 
+@any_array
 def Z_weighting(frequencies: Sized, *, min_db: float | None = None) -> NDArray[np.float64]:
     """Return no weighting: zeros.
 
@@ -166,10 +172,9 @@ def _raise_to(min_db: float | None, weights: Any, kind: str) -> Any:
     if min_db is not None:
         return np.maximum(min_db, weights)
     if not np.all(np.isfinite(weights)):
-        warnings.warn(
+        warn(
             f"{kind}-weighting returned non-finite values. This is likely due to low (~0 Hz) "
-            "frequencies.",
-            stacklevel=3,
+            "frequencies."
         )
     return weights
 
@@ -184,6 +189,7 @@ _CURVES: dict[str | None, Callable[..., Any]] = {
 }
 
 
+@any_array
 def frequency_weighting(frequencies: ArrayLike, *, kind: str | None = "A", **kwargs: Any) -> Any:
     """Return a weighting of frequencies by its letter.
 
@@ -214,6 +220,7 @@ def frequency_weighting(frequencies: ArrayLike, *, kind: str | None = "A", **kwa
     return _CURVES[kind.upper() if isinstance(kind, str) else kind](frequencies, **kwargs)
 
 
+@any_array
 def multi_frequency_weighting(
     frequencies: ArrayLike, *, kinds: Iterable[str] = "ZAC", **kwargs: Any
 ) -> NDArray[Any]:
@@ -242,6 +249,7 @@ def multi_frequency_weighting(
     return np.stack([frequency_weighting(frequencies, kind=kind, **kwargs) for kind in kinds])
 
 
+@any_array
 def perceptual_weighting(
     S: NDArray[Any], frequencies: ArrayLike, *, kind: str = "A", **kwargs: Any
 ) -> NDArray[Any]:

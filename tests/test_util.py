@@ -150,3 +150,30 @@ def test_frame_fails_as_librosas(x, sizes, error):
         util.frame(x, **sizes)
     with pytest.raises(librosa.ParameterError if error is ParameterError else error):
         librosa.util.frame(x, **sizes)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "hop"),
+    [((2048,), 512), ((2048, None), 512), ((2048, 400), 100), ((np.int64(7),), 1), ((1,), 1)],
+)
+def test_a_hop_is_a_quarter_of_the_window(lengths, hop):
+    assert util.default_hop(*lengths) == hop
+
+
+@pytest.mark.parametrize(
+    ("lengths", "name"),
+    [((0,), "n_fft"), ((512.0,), "n_fft"), ((None,), "n_fft"), ((512, -4), "win_length")],
+)
+def test_a_hop_of_nothing_is_refused(lengths, name):
+    with pytest.raises(ParameterError, match=f"{name}={lengths[-1]} must be a positive integer"):
+        util.default_hop(*lengths)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 5])
+def test_warnings_point_at_the_line_outside(depth):
+    source = "def f(depth): return f(depth - 1) if depth else warn('words', FutureWarning)"
+    package = {"__name__": "fastmel.feature.of_this_test", "warn": util.warn}
+    exec(source, package)
+    with pytest.warns(FutureWarning, match="words") as caught:
+        package["f"](depth)
+    assert [w.filename for w in caught] == [__file__]

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fastmel.arrays import any_array
 from fastmel.exceptions import ParameterError
 from fastmel.feature.spectral import melspectrogram
 from fastmel.spectrum import power_to_db
@@ -13,6 +14,7 @@ from fastmel.spectrum import power_to_db
 __all__ = ["mfcc"]
 
 
+@any_array
 def mfcc(
     *,
     y: NDArray[Any] | None = None,

@@ -5,11 +5,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastmel.arrays import any_array
 from fastmel.exceptions import ParameterError
 
 __all__ = ["delta", "stack_memory"]
 
 
+@any_array
 def delta(
     data: NDArray[Any],
     *,
@@ -68,6 +70,7 @@ def delta(
     return slopes
 
 
+@any_array
 def stack_memory(
     data: NDArray[Any], *, n_steps: int = 2, delay: int = 1, **kwargs: Any
 ) -> NDArray[Any]:

@@ -6,14 +6,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastmel.arrays import any_array
 from fastmel.convert import fft_frequencies
 from fastmel.exceptions import ParameterError
 from fastmel.filters import WindowSpec
 from fastmel.spectrum import stft
+from fastmel.util import normalize
 
 __all__ = ["spectral_bandwidth", "spectral_centroid", "spectral_flatness", "spectral_rolloff"]
 
 
+@any_array
 def spectral_centroid(
     *,
     y: NDArray[Any] | None = None,
@@ -63,6 +66,7 @@ def spectral_centroid(
     return _centroid(S, _frequencies(freq, sr, n_fft))
 
 
+@any_array
 def spectral_bandwidth(
     *,
     y: NDArray[Any] | None = None,
@@ -113,7 +117,7 @@ def spectral_bandwidth(
     freq = _frequencies(freq, sr, n_fft)
     if centroid is None:
         centroid = _centroid(S, freq)
-    spectra = _frames_of(S)
+    spectra = _frames_of(_shares(S) if norm else S)
     shape = (*S.shape[:-2], 1, S.shape[-1])
     centres = np.broadcast_to(centroid, shape).astype(np.float64).ravel()
     width = np.empty(len(spectra))
@@ -124,6 +128,7 @@ def spectral_bandwidth(
     return width.reshape(shape).astype(dtype, copy=False)
 
 
+@any_array
 def spectral_rolloff(
     *,
     y: NDArray[Any] | None = None,
@@ -178,6 +183,7 @@ def spectral_rolloff(
     return rolloff.reshape(*S.shape[:-2], 1, S.shape[-1])
 
 
+@any_array
 def spectral_flatness(
     *,
     y: NDArray[Any] | None = None,
@@ -224,7 +230,7 @@ def spectral_flatness(
 
     S, _ = _spectrogram(y, S, n_fft, hop_length, win_length, window, center, pad_mode)
     spectra = _frames_of(S)
-    flatness = np.empty(len(spectra), np.result_type(S, np.float16))
+    flatness = np.empty(len(spectra), np.result_type(S, 1.0))
     scratch = np.empty(S.shape[-2])
     flatnesses(spectra, float(power), float(amin), scratch, scratch.view(np.int64), flatness)
     return flatness.reshape(*S.shape[:-2], 1, S.shape[-1])
@@ -288,12 +294,21 @@ def _frequencies(freq: NDArray[Any] | None, sr: float, n_fft: int) -> NDArray[An
 def _centroid(S: NDArray[Any], freq: NDArray[Any]) -> NDArray[Any]:
     from fastmel.kernels.moments import centroids
 
-    spectra = _frames_of(S)
+    spectra = _frames_of(_shares(S))
     centroid = np.empty(len(spectra))
     centroids(spectra, _lines(freq, S), _tiny(S), centroid)
     _check_finite(centroid, S)
     shape = (*S.shape[:-2], 1, S.shape[-1])
     return centroid.reshape(shape).astype(np.result_type(S, freq), copy=False)
+
+
+def _shares(S: NDArray[Any]) -> NDArray[Any]:
+    """Return `S` as sums over its bins are to take it.
+
+    librosa divides each frame by its sum, in S's own type: of whole numbers, only a line that is
+    alone in its frame is left. Other types are divided by the kernels.
+    """
+    return normalize(S, norm=1, axis=-2) if S.dtype.kind in "iu" else S
 
 
 def _frames_of(S: NDArray[Any]) -> NDArray[Any]:

@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastmel.arrays import any_array
 from fastmel.exceptions import ParameterError
 from fastmel.filters import WindowSpec, mel
 from fastmel.frontends.config import MelConfig
 from fastmel.spectrum import check_framing, stft
+from fastmel.util import default_hop
 
 __all__ = ["melspectrogram"]
 
@@ -16,6 +18,7 @@ __all__ = ["melspectrogram"]
 _BANK_KEYWORDS = frozenset({"n_mels", "fmin", "fmax", "htk", "norm"})
 
 
+@any_array
 def melspectrogram(
     *,
     y: NDArray[Any] | None = None,
@@ -88,11 +91,11 @@ def melspectrogram(
         if "n_mels" in kwargs:
             kwargs["n_mels"] = int(kwargs["n_mels"])
         if hop_length is None:
-            framing["hop_length"] = max(1, (n_fft if win_length is None else win_length) // 4)
+            framing["hop_length"] = default_hop(n_fft, win_length)
         config = MelConfig(sr=sr, power=power, **framing, **kwargs)
         check_framing(y, config.n_fft, center, pad_mode)
         transform = transform_for(config)
-        transform.warn_of_empty_bands(stacklevel=3)
+        transform.warn_of_empty_bands(stacklevel=4)
         return transform(y)
     bank = mel(sr=sr, n_fft=n_fft, **kwargs)
     return _weigh(np.abs(stft(y, **framing)) ** power, bank)

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastmel.arrays import any_array
 from fastmel.exceptions import ParameterError
 from fastmel.util import valid_audio
 
 __all__ = ["rms", "zero_crossing_rate"]
 
 
+@any_array
 def rms(
     *,
     y: NDArray[Any] | None = None,
@@ -109,6 +111,7 @@ def _rms_of_spectrogram(S: NDArray[Any], frame_length: int, dtype: np.dtype[Any]
     return root.reshape(*S.shape[:-2], 1, n_frames).astype(dtype, copy=False)
 
 
+@any_array
 def zero_crossing_rate(
     y: NDArray[Any],
     *,

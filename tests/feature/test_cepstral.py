@@ -81,6 +81,12 @@ def test_what_is_no_spectrogram_is_told(S):
         mfcc(S=S)
 
 
+def test_a_signal_shorter_than_a_frame_is_told_at_the_callers_line():
+    with pytest.warns(UserWarning, match="n_fft=64 is too large for input signal") as caught:
+        mfcc(y=np.zeros(20), n_fft=64, n_mels=4, n_mfcc=2)
+    assert [w.filename for w in caught] == [__file__]
+
+
 Y = np.zeros(1000, np.float32)
 S = np.ones((16, 5), np.float32)
 BAD_CALLS = [

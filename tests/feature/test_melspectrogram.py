@@ -166,8 +166,9 @@ def test_a_spectrogram_makes_the_signal_superfluous():
 def test_empty_filters_are_told():
     with pytest.warns(UserWarning, match="Empty filters"):
         melspectrogram(S=np.ones((33, 4)), n_mels=128)
-    with pytest.warns(UserWarning, match="Empty filters"):
+    with pytest.warns(UserWarning, match="Empty filters") as caught:
         melspectrogram(y=np.zeros(500), n_fft=66, n_mels=128)
+    assert [w.filename for w in caught] == [__file__]
 
 
 # bad calls

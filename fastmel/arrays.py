@@ -1,0 +1,134 @@
+"""Arrays of other libraries: what goes in as a PyTorch tensor comes out as one."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from types import FunctionType, NoneType
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from fastmel.exceptions import ParameterError
+
+__all__ = ["any_array", "as_numpy", "like"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: the types of most arguments, which need no closer look
+_PLAIN = frozenset(
+    {np.ndarray, np.float32, np.float64, NoneType, bool, int, float, str, tuple, list, type}
+    | {FunctionType, type(np.max)}
+)
+
+
+def any_array(function: F) -> F:
+    """Let a function of ndarrays take arrays of any library, and answer tensors with tensors.
+
+    Arguments with ``__array__`` or ``__dlpack__`` reach the function as ndarrays (see
+    :func:`as_numpy`). If one of them is a PyTorch tensor, so is every array in the result. Tensors
+    share their memory with the ndarrays, and one that the function fills and returns, as `out`, is
+    returned itself.
+    """
+    is_plain = _PLAIN.issuperset  # in C: this is what a call with ndarrays pays
+
+    @wraps(function)
+    def with_any_array(*args: Any, **kwargs: Any) -> Any:
+        if is_plain(map(type, args)) and is_plain(map(type, kwargs.values())):
+            return function(*args, **kwargs)
+        given = [*args, *kwargs.values()]
+        taken = [as_numpy(value) for value in given]
+        positional, named = taken[: len(args)], dict(zip(kwargs, taken[len(args) :], strict=True))
+        result = function(*positional, **named)
+        tensors = [pair for pair in zip(given, taken, strict=True) if _is_tensor(pair[0])]
+        for tensor, array in tensors:
+            if result is array:
+                return tensor
+        return like(tensors[0][0], result) if tensors else result
+
+    return cast(F, with_any_array)
+
+
+def as_numpy(x: Any) -> Any:
+    """Return an array of another library as an ndarray, without a copy where that library can.
+
+    Parameters
+    ----------
+    x : object
+        An array with ``__array__`` or, in the processor's memory, ``__dlpack__``. Anything else,
+        NumPy's own arrays and scalars among it, is returned as it is.
+
+    Returns
+    -------
+    ndarray or object
+        The array, or `x`.
+
+    Raises
+    ------
+    ParameterError
+        If the array is a PyTorch tensor that requires grad, or is not in the processor's memory.
+    """
+    kind = type(x)
+    if kind in _PLAIN or issubclass(kind, np.ndarray | np.generic):
+        return x
+    if _is_tensor(x):
+        return _tensor_as_numpy(x)
+    if hasattr(kind, "__array__"):
+        return np.asarray(x)
+    if hasattr(kind, "__dlpack__"):
+        try:
+            return np.from_dlpack(x)
+        except (BufferError, RuntimeError) as error:
+            raise ParameterError(
+                f"NumPy cannot read this {kind.__name__} ({error}); copy it to the CPU first"
+            ) from error
+    return x
+
+
+def like(x: Any, result: Any) -> Any:
+    """Return a result with its arrays as PyTorch tensors, if `x` is one.
+
+    Parameters
+    ----------
+    x : object
+        What the caller gave.
+    result : object
+        An ndarray, or a tuple with ndarrays in it; anything else is returned as it is.
+
+    Returns
+    -------
+    object
+        Tensors that share the memory of the ndarrays in `result`, or `result`.
+    """
+    if not _is_tensor(x):
+        return result
+    if isinstance(result, tuple):
+        return tuple(like(x, part) for part in result)
+    if not isinstance(result, np.ndarray | np.generic):
+        return result
+    array = np.asarray(result)
+    if not array.flags.writeable:  # which tensors cannot be
+        array = array.copy()
+    return sys.modules["torch"].from_numpy(array)
+
+
+def _is_tensor(x: Any) -> bool:
+    torch = sys.modules.get("torch")  # never imported here: without it there are no tensors
+    return torch is not None and isinstance(x, torch.Tensor)
+
+
+def _tensor_as_numpy(x: Any) -> Any:
+    """Return the memory of a tensor as an ndarray."""
+    if x.requires_grad:
+        raise ParameterError(
+            "fastmel computes no gradients, and this tensor requires grad: give tensor.detach()"
+        )
+    if x.device.type != "cpu":
+        raise ParameterError(
+            f"fastmel computes on the CPU, and this tensor is on {x.device}: give tensor.cpu()"
+        )
+    try:
+        return x.resolve_conj().resolve_neg().numpy()
+    except TypeError as error:
+        raise ParameterError(
+            f"NumPy cannot read a tensor of {x.dtype} ({error}): give tensor.float()"
+        ) from error
