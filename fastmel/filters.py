@@ -82,31 +82,35 @@ def mel(
     >>> mel(sr=22050, n_fft=2048).shape
     (128, 1025)
     """
-    weights, has_empty_band = mel_bank(sr, n_fft, n_mels, fmin, fmax, htk, norm, dtype)
-    if has_empty_band:
+    if isinstance(norm, str) and norm != "slaney":
+        raise ParameterError(f"Unsupported norm={norm}; use 'slaney', a number or None")
+    bins = fft_frequencies(sr=sr, n_fft=n_fft)
+    edges = mel_frequencies(
+        int(n_mels) + 2, fmin=fmin, fmax=float(sr) / 2 if fmax is None else fmax, htk=htk
+    )
+    weights = triangles(bins, edges, norm, dtype)
+    if has_empty_band(weights, edges):
         warn_of_empty_bands(stacklevel=3)
     return weights
 
 
-def mel_bank(
-    sr: float,
-    n_fft: int,
-    n_mels: int,
-    fmin: float,
-    fmax: float | None,
-    htk: bool,
+def triangles(
+    bins: NDArray[Any],
+    edges: NDArray[Any],
     norm: Literal["slaney"] | float | None,
     dtype: DTypeLike,
-) -> tuple[NDArray[Any], bool]:
-    """Return what :func:`mel` returns, and whether it warns of empty bands."""
-    if isinstance(norm, str) and norm != "slaney":
-        raise ParameterError(f"Unsupported norm={norm}; use 'slaney', a number or None")
-    n_mels = int(n_mels)
-    weights = np.zeros((n_mels, int(1 + n_fft // 2)), dtype=dtype)
-    bins = fft_frequencies(sr=sr, n_fft=n_fft)
-    edges = mel_frequencies(
-        n_mels + 2, fmin=fmin, fmax=float(sr) / 2 if fmax is None else fmax, htk=htk
-    )
+    *,
+    hz: NDArray[Any] | None = None,
+    is_symmetric: bool = False,
+) -> NDArray[Any]:
+    """Return one triangle a row: band m rises from ``edges[m]`` to 1 at the next, and falls again.
+
+    bins: increasing positions of the FFT bins, on the axis of `edges` (Hz or mel); hz: the edges in
+    Hz, for "slaney", if that axis is another; is_symmetric: fall as fast as rise, whatever the next
+    edge is.
+    """
+    n_mels = len(edges) - 2
+    weights = np.zeros((n_mels, len(bins)), dtype=dtype)
     widths = np.diff(edges)
     left, right = edges[:-2], edges[2:]
 
@@ -122,17 +126,23 @@ def mel_bank(
 
     band = each(np.arange(n_mels))
     column = np.arange(band.size) + each(stop - np.cumsum(counts))
-    hz = bins[column]
-    rising = -(each(left) - hz) / each(widths[:-1])
-    falling = (each(right) - hz) / each(widths[1:])
+    position = bins[column]
+    rising = -(each(left) - position) / each(widths[:-1])
+    if is_symmetric:
+        falling = np.maximum(2 - rising, 0)
+    else:
+        falling = (each(right) - position) / each(widths[1:])
     values = np.minimum(rising, falling).astype(weights.dtype)
     if norm == "slaney":
-        values *= 2.0 / each(right - left)
+        hz = edges if hz is None else hz
+        values *= 2.0 / each(hz[2:] - hz[:-2])
     weights[band, column] = values
-    if norm != "slaney":
-        weights = normalize(weights, norm=norm, axis=-1)
+    return weights if norm == "slaney" else normalize(weights, norm=norm, axis=-1)
 
-    return weights, not np.all((left == 0) | (weights.max(axis=1) > 0))
+
+def has_empty_band(weights: NDArray[Any], edges: NDArray[Any]) -> bool:
+    """Tell whether no bin falls into a band; one that begins at 0 is let off, as in librosa."""
+    return not np.all((edges[:-2] == 0) | (weights.max(axis=1) > 0))
 
 
 def warn_of_empty_bands(stacklevel: int) -> None:

@@ -23,7 +23,7 @@ from fastmel.exceptions import ParameterError
 
 from .plan import MelPlan, SpectrumPlan
 
-__all__ = ["NAMES", "check_name", "choose", "mel", "stft"]
+__all__ = ["NAMES", "check_name", "choose", "energy", "mel", "stft"]
 
 #: name -> module
 _MODULES = {"reference": "reference", "scipy": "scipy_fft", "fused": "fused"}
@@ -97,6 +97,17 @@ def stft(
     _run("stft", plan, y, out, engine)
 
 
+def energy(
+    plan: SpectrumPlan, floor: float, y: NDArray[Any], out: NDArray[Any], engine: str = "auto"
+) -> None:
+    """Write the natural logarithms of the frames' energies into (rows, n_frames).
+
+    The fused engine leaves these few sums to the scipy engine.
+    """
+    name = "reference" if engine == "reference" else "scipy"
+    _module(name).energy(plan, floor, y, out)
+
+
 def _run(
     work: str, plan: MelPlan | SpectrumPlan, y: NDArray[Any], out: NDArray[Any], engine: str
 ) -> None:
@@ -115,4 +126,4 @@ def _module(engine: str) -> Any:
 def _spectrum_plan(
     n_fft: int, hop_length: int, pad: int, pad_mode: Any, window: bytes
 ) -> SpectrumPlan:
-    return SpectrumPlan(n_fft, hop_length, pad, pad_mode, np.frombuffer(window))
+    return SpectrumPlan(n_fft, hop_length, np.frombuffer(window), pad, pad, pad_mode)

@@ -22,13 +22,16 @@ from fastmel.kernels.simd import ITEM, address, float_array
 from fastmel.kernels.tile import (
     LINE,
     expect_bands,
+    frame_means,
     magnitudes,
     mel_bands,
+    store_frames,
     store_spectrum,
     transpose_columns,
 )
 
 from . import pool
+from .conditioning import conditioned
 from .plan import LogScale, MelPlan, SpectrumPlan
 
 __all__ = ["mel", "stft", "why_not"]
@@ -56,13 +59,16 @@ def why_not(plan: MelPlan | SpectrumPlan, dtype: np.dtype[Any]) -> str | None:
             return f"takes a power of 1 or 2, not {plan.power}"
         if plan.segments is None:
             return "needs a bank of triangles, each bin in two neighbouring bands at most"
-        if plan.log is not None and plan.log.amin < np.finfo(np.float32).tiny:
-            return f"needs an amin of at least {np.finfo(np.float32).tiny}, not {plan.log.amin}"
+        least = np.finfo(np.float32).tiny
+        if plan.log is not None and plan.log.amin + plan.log.added < least:
+            return f"needs an amin of at least {least}, not {plan.log.amin + plan.log.added}"
     return None
 
 
 def mel(plan: MelPlan, y: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     """Write the mel values of (rows, samples) into (rows, n_mels, n_frames).
+
+    ``out`` may be a view; the bands of a frame or the frames of a band lie side by side in it.
 
     Raises
     ------
@@ -70,8 +76,11 @@ def mel(plan: MelPlan, y: NDArray[np.float32], out: NDArray[np.float32]) -> None
         If a sample is NaN or infinite.
     """
     tile = _tile(plan.spectrum)
-    kernel = _mel_kernel(tile.width, plan.spectrum.n_fft)
-    tile.run(kernel, y, out, out.shape[-1], plan.n_mels * tile.width, _bank(plan))
+    kernel = _mel_kernel(tile.width, plan.spectrum.n_fft, tile.n_inputs, plan.spectrum.is_linear)
+    row_pitch, band_pitch, frame_pitch = (stride // ITEM for stride in out.strides)
+    is_turned = int(frame_pitch != 1 and out.shape[-1] > 1)
+    pitches = (row_pitch, band_pitch, frame_pitch, is_turned)
+    tile.run(kernel, y, out, out.shape[-1], plan.n_mels * tile.width, (*_bank(plan), *pitches))
 
 
 @lru_cache(maxsize=64)
@@ -79,12 +88,13 @@ def _bank(plan: MelPlan) -> tuple[Any, ...]:
     """What the mel kernel takes of a plan, in its order."""
     assert plan.segments is not None, "why_not() is asked first"
     log = plan.log or LogScale(amin=1.0, factor=0.0, offset=0.0)
-    scaling = [log.amin, log.floor, *(log.factor * np.log10([np.e, 2])), log.offset]
+    scaling = [log.amin, log.floor, *(log.factor * np.log10([np.e, 2])), log.offset, log.added]
     return (
         _tile(plan.spectrum).tables.power,
         plan.segments.first,
         plan.segments.weights,
         int(plan.power == 1),
+        np.array([plan.power_offset], dtype=np.float32),
         int(plan.log is not None),
         np.array(scaling, dtype=np.float32),
     )
@@ -100,7 +110,8 @@ def stft(plan: SpectrumPlan, y: NDArray[np.float32], out: NDArray[np.complex64])
     """
     tile = _tile(plan)
     slots = (tile.tables.slot, tile.tables.conjugate)
-    tile.run(_stft_kernel(tile.width, plan.n_fft), y, out, out.shape[1], 0, slots)
+    kernel = _stft_kernel(tile.width, plan.n_fft, tile.n_inputs, plan.is_linear)
+    tile.run(kernel, y, out, out.shape[1], 0, slots)
 
 
 class _Tile:
@@ -110,28 +121,44 @@ class _Tile:
         self.width = simd_width()
         factors = factors_of(plan.n_fft)
         self.tables = tables(factors)
-        self.hop_length, self.pad, self.n_fft = plan.hop_length, plan.pad, plan.n_fft
+        self.hop_length, self.n_fft = plan.hop_length, plan.n_fft
+        self.start = plan.start - plan.before
+        self.conditioning = plan.conditioning
         # A frame is cut into columns of one hop, which it shares with its neighbours.
         self.height = min(plan.hop_length, plan.n_fft)
         n_shared = -(-plan.n_fft // self.height) - 1
         self.n_columns = self.width + -(-n_shared // 4) * 4
-        sample = self.tables.sample
-        offsets = sample % self.height * self.n_columns + sample // self.height
+        sample, n_taken = self.tables.sample, plan.n_taken or plan.n_fft
+        self.n_inputs = factors.first if factors.coprime else -(-n_taken // factors.n_points)
+        scales = [plan.preemphasis, (1 - plan.preemphasis) / n_taken]
         self.layout = (
             self.hop_length,
-            self.pad,
-            PAD_MODES[plan.pad_mode],
+            self.start,
+            (plan.before, plan.after, PAD_MODES[plan.pad_mode]),
             self.height,
             self.n_columns,
-            offsets.astype(np.int32),
+            self._places(sample),
             plan.window[sample].astype(np.float32),
+            (
+                self._places(np.maximum(sample - 1, 0)),
+                self._places(np.arange(n_taken if plan.remove_dc else 0)),
+                np.array(scales, dtype=np.float32),
+            ),
             self.tables.twiddles,
         )
-        # the rows of the FFT, the columns of samples, the padded samples of a tile at the edge
-        self.scratch_size = _rows_size(factors, self.width) + 2 * self.height * self.n_columns
+        # the rows of the FFT, the columns of samples, the padded samples of a tile at the edge, the
+        # frames' means
+        self.scratch_size = (
+            _rows_size(factors, self.width) + 2 * self.height * self.n_columns + self.width
+        )
         self.least_share = ceil(
             _SHARE / (_FRAME_COST * self.width * self.n_fft * log2(self.n_fft + 1))
         )
+
+    def _places(self, sample: NDArray[Any]) -> NDArray[np.int32]:
+        """Where a frame's samples lie among the tile's columns."""
+        places: NDArray[Any] = sample % self.height * self.n_columns + sample // self.height
+        return places.astype(np.int32)
 
     def run(
         self,
@@ -147,7 +174,10 @@ class _Tile:
         n_more: float32 values of scratch memory that it needs at the end for itself; constants:
         what it takes beside the layout.
         """
+        if self.conditioning:
+            y = conditioned(self.conditioning, y)
         n_rows, n_samples = y.shape
+        y_pitch = y.strides[0] // ITEM
         y_address, out_address = (
             y.__array_interface__["data"][0],
             out.__array_interface__["data"][0],
@@ -159,8 +189,8 @@ class _Tile:
             scratch = pool.scratch(ITEM * (self.scratch_size + n_more))
             lost.append(
                 kernel(
-                    y_address, n_samples, n_frames, low, high, self.layout, constants, scratch,
-                    out_address,
+                    (y_address, y_pitch, n_samples), n_frames, low, high, self.layout, constants,
+                    scratch, out_address,
                 )
             )  # fmt: skip
 
@@ -168,7 +198,7 @@ class _Tile:
         if any(lost):
             util.valid_audio(y)  # raises
         # the samples that no tile has loaded: after the last one, or between frames far apart
-        end = (n_tiles * self.width - 1) * self.hop_length - self.pad + self.n_fft
+        end = (n_tiles * self.width - 1) * self.hop_length + self.start + self.n_fft
         util.valid_audio(y[:, max(end, 0) :] if self.hop_length <= self.n_fft else y)
 
 
@@ -186,7 +216,7 @@ def _rows_size(factors: Factors, width: int) -> int:
 
 
 @cache
-def _spectrum_kernel(width: int, n_fft: int, to_power: int) -> Any:
+def _spectrum_kernel(width: int, n_fft: int, n_inputs: int, is_linear: int, to_power: int) -> Any:
     """One tile: audio -> frames -> window + real FFT (-> power)."""
     factors = factors_of(n_fft)
     n_rows, n_real_rows = len(factors.row_indices), factors.n_real_rows
@@ -196,22 +226,40 @@ def _spectrum_kernel(width: int, n_fft: int, to_power: int) -> Any:
     @jit
     def spectrum_of_tile(signal: Any, frame: int, layout: Any, scratch: Any) -> int:
         """Leave a tile's spectra at the start of ``scratch``; 1 if a sample is not finite."""
-        hop_length, pad, pad_mode, height, n_columns, offsets, window, twiddles = layout
+        hop_length, origin, padding, height, n_columns, offsets, window, linear, twiddles = layout
+        previous, taken, scales = linear
         size = height * n_columns
         row = address(scratch)
         columns = row + rows_size * ITEM
-        start = frame * hop_length - pad
+        means = columns + 2 * size * ITEM
+        start = frame * hop_length + origin
         if start >= 0 and start + (n_columns - 1) * hop_length + height <= len(signal):
             samples, pitch = address(signal) + start * ITEM, hop_length
         else:
+            before, after, pad_mode = padding
             padded = scratch[rows_size + size : rows_size + 2 * size]
             n_pieces = 1 if hop_length == height else n_columns  # columns are neighbours, or apart
             for i in range(n_pieces):
                 piece = padded[i * size // n_pieces : (i + 1) * size // n_pieces]
-                copy_padded(signal, start + i * hop_length, pad, pad_mode, piece)
+                copy_padded(signal, start + i * hop_length, before, after, pad_mode, piece)
             samples, pitch = address(padded), height
         lost = transpose_columns(width, samples, pitch, height, n_columns, columns)
-        first_pass(width, n_fft, columns, address(offsets), address(window), row)
+        preemphasis, factor = address(scales), address(scales) + ITEM
+        if not is_linear:
+            frame_means(width, columns, address(taken), len(taken), factor, means)
+        first_pass(
+            width,
+            n_fft,
+            n_inputs,
+            is_linear,
+            columns,
+            address(offsets),
+            address(window),
+            address(previous),
+            preemphasis,
+            means,
+            row,
+        )
         keys = address(twiddles)
         for _ in range(n_real_rows):
             row_pass(width, n_fft, 1, to_power, row, keys)
@@ -227,15 +275,14 @@ def _spectrum_kernel(width: int, n_fft: int, to_power: int) -> Any:
 
 
 @cache
-def _mel_kernel(width: int, n_fft: int) -> Any:
+def _mel_kernel(width: int, n_fft: int, n_inputs: int, is_linear: bool) -> Any:
     """The whole line, tile after tile."""
-    spectrum_of_tile = _spectrum_kernel(width, n_fft, 1)
+    spectrum_of_tile = _spectrum_kernel(width, n_fft, n_inputs, int(is_linear), 1)
     n_bins = 1 + n_fft // 2
 
     @jit
     def mel_of_tiles(
-        y: int,
-        n_samples: int,
+        signals: Any,
         n_frames: int,
         low: int,
         high: int,
@@ -245,7 +292,9 @@ def _mel_kernel(width: int, n_fft: int) -> Any:
         out: int,
     ) -> int:
         """Tiles ``low`` to ``high`` - 1 of all signals; 1 if a sample is not finite."""
-        places, segments, weights, is_magnitude, is_log, scaling = bank
+        y, y_pitch, n_samples = signals
+        places, segments, weights, is_magnitude, offset, is_log, scaling = bank[:7]
+        row_pitch, band_pitch, frame_pitch, is_turned = bank[7:]
         n_tiles, n_mels = (n_frames + width - 1) // width, len(segments) - 2
         rows, partial = address(scratch), scratch[len(scratch) - n_mels * width :]
         table, edges = address(places), address(segments)
@@ -253,21 +302,25 @@ def _mel_kernel(width: int, n_fft: int) -> Any:
         lost = 0
         for tile in range(low, high):
             row, frame = tile // n_tiles, tile % n_tiles * width
-            signal = float_array(y + row * n_samples * ITEM, n_samples)
-            target = out + (row * n_mels * n_frames + frame) * ITEM
-            expect_bands(width, n_mels, target, n_frames)
+            signal = float_array(y + row * y_pitch * ITEM, n_samples)
+            target = out + (row * row_pitch + frame * frame_pitch) * ITEM
+            n_valid = min(width, n_frames - frame)
+            is_direct = n_valid == width and not is_turned
+            bands, pitch = (target, band_pitch) if is_direct else (address(partial), width)
+            if is_direct:
+                expect_bands(width, n_mels, target, band_pitch)
             lost |= spectrum_of_tile(signal, frame, layout, scratch)
             if is_magnitude:
-                magnitudes(width, n_bins, table, rows)
-            n_valid = min(width, n_frames - frame)
-            bands, pitch = (target, n_frames) if n_valid == width else (address(partial), width)
+                magnitudes(width, n_bins, table, address(offset), rows)
             if is_log:
                 mel_bands(width, 1, n_mels, rows, table, edges, heights, scale, bands, pitch)
             else:
                 mel_bands(width, 0, n_mels, rows, table, edges, heights, scale, bands, pitch)
-            if n_valid < width:
+            if is_turned:
+                store_frames(width, n_mels, address(partial), n_valid, target, frame_pitch)
+            elif n_valid < width:
                 for m in range(n_mels):
-                    band = float_array(target + m * n_frames * ITEM, n_valid)
+                    band = float_array(target + m * band_pitch * ITEM, n_valid)
                     for i in range(n_valid):
                         band[i] = partial[m * width + i]
         return lost
@@ -276,15 +329,14 @@ def _mel_kernel(width: int, n_fft: int) -> Any:
 
 
 @cache
-def _stft_kernel(width: int, n_fft: int) -> Any:
+def _stft_kernel(width: int, n_fft: int, n_inputs: int, is_linear: bool) -> Any:
     """The line up to the spectrum, tile after tile."""
-    spectrum_of_tile = _spectrum_kernel(width, n_fft, 0)
+    spectrum_of_tile = _spectrum_kernel(width, n_fft, n_inputs, int(is_linear), 0)
     n_bins = 1 + n_fft // 2
 
     @jit
     def stft_of_tiles(
-        y: int,
-        n_samples: int,
+        signals: Any,
         n_frames: int,
         low: int,
         high: int,
@@ -294,13 +346,14 @@ def _stft_kernel(width: int, n_fft: int) -> Any:
         out: int,
     ) -> int:
         """Tiles ``low`` to ``high`` - 1 of all signals; 1 if a sample is not finite."""
+        y, y_pitch, n_samples = signals
         slots, conjugates = places
         n_tiles, rows = (n_frames + width - 1) // width, address(scratch)
         table, signs = address(slots), address(conjugates)
         lost = 0
         for tile in range(low, high):
             row, frame = tile // n_tiles, tile % n_tiles * width
-            signal = float_array(y + row * n_samples * ITEM, n_samples)
+            signal = float_array(y + row * y_pitch * ITEM, n_samples)
             lost |= spectrum_of_tile(signal, frame, layout, scratch)
             target = out + (row * n_frames + frame) * n_bins * 2 * ITEM
             n_valid = min(width, n_frames - frame)

@@ -175,4 +175,4 @@ def _transform(n_fft: int, real: np.dtype[Any], n_frames: int) -> _Fused | _Scip
 @lru_cache(maxsize=64)
 def _rows_plan(n_fft: int) -> SpectrumPlan:
     """Plan the FFTs of rows that lie side by side."""
-    return SpectrumPlan(n_fft, n_fft, 0, "constant", np.ones(n_fft))
+    return SpectrumPlan(n_fft, n_fft, np.ones(n_fft))

@@ -16,9 +16,10 @@ from fastmel.kernels.bands import mel_of_spectra
 from fastmel.kernels.frames import PAD_MODES, window_frames
 
 from . import pool
+from .conditioning import conditioned
 from .plan import MelPlan, SpectrumPlan
 
-__all__ = ["mel", "stft"]
+__all__ = ["energy", "mel", "stft"]
 
 #: frames of a block: pocketfft transforms rows side by side in vector registers, and 64 rows of
 #: 2048 samples (0.5 MB) stay in the second-level cache
@@ -32,38 +33,53 @@ _BLOCK_BYTES = 1 << 20
 def stft(plan: SpectrumPlan, y: NDArray[Any], out: NDArray[Any]) -> None:
     """Write the spectra of (rows, samples) into (rows, n_frames, n_bins)."""
 
-    def store(row: int, first: int, spectra: NDArray[Any]) -> None:
-        out[row, first : first + len(spectra)] = spectra
+    def store(row: int, at: slice, n_valid: int, frames: NDArray[Any]) -> None:
+        out[row, at] = scipy.fft.rfft(frames)[:n_valid]
 
-    _transform(plan, y, out.shape[1], store)
+    _each_block(plan, y, out.shape[1], store)
 
 
 def mel(plan: MelPlan, y: NDArray[Any], out: NDArray[Any]) -> None:
     """Write the mel values of (rows, samples) into (rows, n_mels, n_frames)."""
-    weights = plan.bands.weights.astype(y.dtype)
+    spans, weights = plan.bands.spans, plan.bands.weights.astype(y.dtype)
 
-    def store(row: int, first: int, spectra: NDArray[Any]) -> None:
-        bands = np.empty((plan.n_mels, len(spectra)), dtype=y.dtype)
+    def store(row: int, at: slice, n_valid: int, frames: NDArray[Any]) -> None:
+        spectra = scipy.fft.rfft(frames)[:n_valid]
+        bands = np.empty((plan.n_mels, n_valid), dtype=y.dtype)
         powers = np.empty(spectra.shape[::-1], dtype=y.dtype)
-        mel_of_spectra(spectra, plan.power, plan.bands.spans, weights, powers, bands)
+        mel_of_spectra(spectra, plan.power, plan.power_offset, spans, weights, powers, bands)
         if plan.log is not None:
             quiet = bands <= plan.log.amin
+            bands += y.dtype.type(plan.log.added)
             np.log10(bands, out=bands, where=~quiet)
             bands *= y.dtype.type(plan.log.factor)
             bands += y.dtype.type(plan.log.offset)
             bands[quiet] = plan.log.floor
-        out[row, :, first : first + len(spectra)] = bands
+        out[row, :, at] = bands
 
-    _transform(plan.spectrum, y, out.shape[-1], store)
+    _each_block(plan.spectrum, y, out.shape[-1], store)
 
 
-def _transform(plan: SpectrumPlan, y: NDArray[Any], n_frames: int, store: Any) -> None:
-    """Call ``store(row, first, spectra)`` for every block of frames of every signal."""
+def energy(plan: SpectrumPlan, floor: float, y: NDArray[Any], out: NDArray[Any]) -> None:
+    """Write the log energies of the frames of (rows, samples) into (rows, n_frames)."""
+
+    def store(row: int, at: slice, n_valid: int, frames: NDArray[Any]) -> None:
+        energies = np.square(frames[:n_valid], dtype=np.float64).sum(axis=-1)
+        out[row, at] = np.log(np.maximum(energies, floor))
+
+    _each_block(plan, y, out.shape[-1], store)
+
+
+def _each_block(plan: SpectrumPlan, y: NDArray[Any], n_frames: int, use: Any) -> None:
+    """Call ``use(row, frame numbers, n_valid, windowed frames)`` for every block of frames."""
+    if plan.conditioning:
+        y = conditioned(plan.conditioning, y)
     # SciPy turns an FFT with a prime factor above 11 into longer ones, and rounding shows twice.
     is_direct = scipy.fft.next_fast_len(plan.n_fft) == plan.n_fft
     real = y.dtype if is_direct else np.dtype(np.float64)
     window = plan.window.astype(real)
-    pad_mode = PAD_MODES[plan.pad_mode]
+    padding = (plan.before, plan.after, PAD_MODES[plan.pad_mode])
+    preemphasis = real.type(plan.preemphasis)
     fitting = _BLOCK_BYTES // (plan.n_fft * real.itemsize)
     block = min(_BLOCK, max(fitting // _VECTOR * _VECTOR, _VECTOR))
     n_blocks = -(-n_frames // block)
@@ -73,7 +89,11 @@ def _transform(plan: SpectrumPlan, y: NDArray[Any], n_frames: int, store: Any) -
             row, first = unit // n_blocks, unit % n_blocks * block
             n_valid = min(block, n_frames - first)
             frames = np.empty((-(-n_valid // _VECTOR) * _VECTOR, plan.n_fft), dtype=real)
-            window_frames(y[row], first, plan.hop_length, plan.pad, pad_mode, window, frames)
-            store(row, first, scipy.fft.rfft(frames)[:n_valid])
+            start = first * plan.hop_length - plan.before + plan.start
+            window_frames(
+                y[row], start, plan.hop_length, padding, window, plan.n_taken, preemphasis,
+                plan.remove_dc, frames,
+            )  # fmt: skip
+            use(row, slice(first, first + n_valid), n_valid, frames)
 
     pool.run(work, len(y) * n_blocks, min_units=1)

@@ -96,7 +96,8 @@ def melspectrogram(
         check_framing(y, config.n_fft, center, pad_mode)
         transform = transform_for(config)
         transform.warn_of_empty_bands(stacklevel=4)
-        return transform(y)
+        mel_values: NDArray[Any] = transform(y)
+        return mel_values
     bank = mel(sr=sr, n_fft=n_fft, **kwargs)
     return _weigh(np.abs(stft(y, **framing)) ** power, bank)
 

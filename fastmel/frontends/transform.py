@@ -1,18 +1,21 @@
 """MelSpectrogram: a configuration worked out once, then called with signals."""
 
 import math
-from functools import lru_cache
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from fastmel import engines, filters
+from fastmel import engines, filters, util
+from fastmel.engines import pool
 from fastmel.engines.plan import mel_plan
 from fastmel.exceptions import ParameterError
 from fastmel.filters import WindowSpec
 from fastmel.util import check_audio_form
 
+from . import features
 from .config import Log, MelConfig, PadMode
 
 __all__ = ["MelSpectrogram", "transform_for"]
@@ -24,11 +27,13 @@ class MelSpectrogram:
     Parameters
     ----------
     sr, n_fft, hop_length, ..., top_db
-        The fields of :class:`fastmel.MelConfig`, with its defaults. A `hop_length` of None is a
-        quarter of the window.
+        Fields of :class:`fastmel.MelConfig`, with its defaults. A `hop_length` of None is a quarter
+        of the window.
     engine : {"auto", "fused", "scipy", "reference"}
         What computes it. "auto" takes "fused" wherever that engine can (float32 samples, an n_fft
         with no prime factor above 7, power 1 or 2) and "scipy" elsewhere.
+    **more
+        The other fields of :class:`fastmel.MelConfig`.
 
     Attributes
     ----------
@@ -73,23 +78,39 @@ class MelSpectrogram:
         amin: float = 1e-10,
         top_db: float | None = None,
         engine: str = "auto",
+        **more: Any,
     ) -> None:
         if hop_length is None:
             hop_length = max(1, (n_fft if win_length is None else win_length) // 4)
-        config = MelConfig(
-            sr, n_fft, hop_length, win_length, window, center, pad_mode, power, n_mels, fmin, fmax,
-            htk, norm, log, ref, amin, top_db,
-        )  # fmt: skip
+        config = MelConfig.from_dict(
+            {
+                "sr": sr,
+                "n_fft": n_fft,
+                "hop_length": hop_length,
+                "win_length": win_length,
+                "window": window,
+                "center": center,
+                "pad_mode": pad_mode,
+                "power": power,
+                "n_mels": n_mels,
+                "fmin": fmin,
+                "fmax": fmax,
+                "htk": htk,
+                "norm": norm,
+                "log": log,
+                "ref": ref,
+                "amin": amin,
+                "top_db": top_db,
+                **more,
+            }
+        )
         self._prepare(config, engine)
         self.warn_of_empty_bands(stacklevel=3)
 
     @classmethod
     def from_config(cls, config: MelConfig, engine: str = "auto") -> "MelSpectrogram":
-        """Return the transform of a configuration."""
-        transform = cls.__new__(cls)
-        transform._prepare(config, engine)
-        transform.warn_of_empty_bands(stacklevel=3)
-        return transform
+        """Return the transform of a configuration; leaves warnings of empty bands to the caller."""
+        return _restore(config, engine)
 
     def _prepare(self, config: MelConfig, engine: str) -> None:
         engines.check_name(engine)
@@ -102,89 +123,240 @@ class MelSpectrogram:
         fields = repr(self.config).partition("(")[2][:-1]
         return f"MelSpectrogram({fields}{', ' if fields else ''}engine={self.engine!r})"
 
-    def __call__(self, y: ArrayLike, *, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Compute the mel spectrogram of one signal or many.
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self.config, self._forced)
+
+    @property
+    def sample_rate(self) -> float:
+        """Sampling rate of the signals, in Hz."""
+        return self.config.sr
+
+    def __call__(self, y: Any, *, out: NDArray[Any] | None = None) -> Any:
+        """Compute the features of one signal or many.
 
         Parameters
         ----------
-        y : array_like of float, shape (..., samples)
-            Finite signals at `sr`; a result never depends on the other signals of a call.
-        out : ndarray, shape (..., n_mels, n_frames), optional
-            Where to put the result: C-contiguous, of the samples' type.
+        y : array_like of float, shape (..., samples), or list of arrays
+            Finite signals at `sr`. A result never depends on the other signals of a call.
+        out : ndarray, optional
+            Where to put the result: C-contiguous, of its shape and type. Not for lists.
 
         Returns
         -------
-        ndarray, shape (..., n_mels, n_frames)
-            float32 of float32 samples; float64 of float64 samples.
+        ndarray, shape (..., n_mels, n_frames), or list of ndarray
+            (..., n_frames, n_mels) with ``layout="frames_first"``. The type is the configuration's
+            `dtype`; else float32 of float32 samples, and float64 of float64 samples. A list of
+            signals of any lengths gives a list.
 
         Raises
         ------
         ParameterError
             If the samples are not floating-point or not finite, a signal is shorter than a frame
-            (with ``center=False``) or cannot be padded, or `out` does not fit.
+            of `n_fft` samples (with no padding) or cannot be padded, or `out` does not fit.
         """
+        if _is_list_of_signals(y):
+            if out is not None:
+                raise ParameterError(
+                    "a list of signals has no single out; give an array of signals, or use batch()"
+                )
+            return self._each(y)
         y = np.asarray(y)
         check_audio_form(y)
-        real = np.float64 if y.dtype.itemsize >= 8 else np.float32
-        shape = (*y.shape[:-1], self._plan.n_mels, self.n_frames(y.shape[-1]))
+        real = np.dtype(np.float64 if y.dtype.itemsize >= 8 else np.float32)
+        n_bands = self._n_bands(y.shape[-1])
+        shape = (*y.shape[:-1], *self._shape(self._n_out(n_bands)))
+        dtype = np.dtype(self.config.dtype or real)
         if out is None:
-            out = np.empty(shape, dtype=real)
-        elif out.shape != shape or out.dtype != real or not out.flags.carray:
+            out = np.empty(shape, dtype=dtype)
+        elif out.shape != shape or out.dtype != dtype or not out.flags.carray:
             raise ParameterError(
                 f"out is {out.dtype} of shape {out.shape}; give a writable C-contiguous array of "
-                f"{np.dtype(real)} and shape {shape}"
+                f"{dtype} and shape {shape}"
             )
         n_signals = math.prod(shape[:-2])
         signals = np.ascontiguousarray(y, dtype=real).reshape(n_signals, y.shape[-1])
-        values = out.reshape(n_signals, *shape[-2:])
-        if values.size:
-            engines.mel(self._plan, signals, values, self._forced)
-            self._finish(values)
+        self._compute(self._fitted(signals), n_bands, out.reshape(n_signals, *shape[-2:]))
         return out
 
-    def n_frames(self, n_samples: int) -> int:
-        """Return the number of frames of a signal.
+    def batch(self, signals: Sequence[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Compute the features of signals of any lengths as one padded array.
+
+        Parameters
+        ----------
+        signals : list of array_like of float, shape (samples,)
+            Finite signals at `sr`.
+
+        Returns
+        -------
+        features : ndarray, shape (n_signals, n_mels, n_frames)
+            (n_signals, n_frames, n_mels) with ``layout="frames_first"``: each signal's own result,
+            then frames of the configuration's `pad_value`.
+        lengths : ndarray of int, shape (n_signals,)
+            Each signal's frames.
 
         Raises
         ------
         ParameterError
-            If there would be none, or the padding needs samples and there are none.
+            If there is no signal, or one cannot be computed.
         """
-        spectrum = self._plan.spectrum
-        n_frames = spectrum.n_frames(n_samples)
-        if n_frames == 0:
-            raise ParameterError(
-                f"a signal of {n_samples} samples is shorter than a frame of n_fft="
-                f"{spectrum.n_fft} samples; pad it, or use center=True"
-            )
-        if n_samples == 0 and spectrum.pad_mode not in ("constant", "empty"):
-            raise ParameterError(
-                f'an empty signal cannot be padded with pad_mode="{spectrum.pad_mode}"; '
-                'use pad_mode="constant"'
-            )
-        return n_frames
+        results = self._each(signals)
+        if not results:
+            raise ParameterError("there is no signal to make a batch of; give at least one")
+        time = -1 if self.config.layout == "mels_first" else -2
+        lengths = np.array([result.shape[time] for result in results])
+        shape = (len(results), *self._shape(int(lengths.max())))
+        features = np.full(shape, self.config.pad_value, dtype=np.result_type(*results))
+        for target, result in zip(features, results, strict=True):
+            rows, columns = result.shape
+            target[:rows, :columns] = result
+        return features, lengths
+
+    def frames(self, n_samples: int) -> int:
+        """Return the number of frames of the result of a signal.
+
+        Raises
+        ------
+        ParameterError
+            If there would be none (see the configuration's `frame_length`), or the padding needs
+            samples and there are none.
+        """
+        return self._n_out(self._n_bands(n_samples))
+
+    def times(self, n_frames: int) -> NDArray[np.float64]:
+        """Return the times of frames in seconds: where the middle of a frame's window is."""
+        config, spectrum = self.config, self._plan.spectrum
+        frame = np.arange(n_frames, dtype=float)
+        if config.stack is not None:
+            length, step = config.stack
+            frame = frame * step + (0 if config.stack_ends == "edge" else (length - 1) / 2)
+        middle = spectrum.start - spectrum.before + spectrum.n_taken / 2
+        return (frame * config.hop_length + middle) / config.sr
 
     def warn_of_empty_bands(self, stacklevel: int = 2) -> None:
         """Warn if a band is too narrow for any FFT bin (see :func:`fastmel.filters.mel`)."""
         if self._plan.has_empty_band:
             filters.warn_of_empty_bands(stacklevel + 1)
 
-    def _finish(self, values: NDArray[Any]) -> None:
-        """Apply what needs each signal's largest value."""
+    def _n_bands(self, n_samples: int) -> int:
+        """Frames of bands that the engine computes of a signal."""
+        spectrum, n_samples = self._plan.spectrum, self._n_fitted(n_samples)
+        n_frames = spectrum.n_frames(n_samples)
+        if n_frames == 0 and self.config.frame_length is None:
+            raise ParameterError(
+                f"a signal of {n_samples} samples is shorter than a frame of n_fft="
+                f"{spectrum.n_fft} samples; pad it, or use center=True"
+            )
+        if n_samples == 0 and n_frames and spectrum.pad_mode not in ("constant", "empty"):
+            raise ParameterError(
+                f'an empty signal cannot be padded with pad_mode="{spectrum.pad_mode}"; '
+                'use pad_mode="constant"'
+            )
+        return n_frames
+
+    def _n_out(self, n_bands: int) -> int:
+        """Frames of the result."""
+        return self.config.n_frames or features.n_stacks(self.config, n_bands)
+
+    def _shape(self, n_frames: int) -> tuple[int, int]:
+        """The axes of one signal's result."""
+        shape = (self.config.n_features, n_frames)
+        return shape if self.config.layout == "mels_first" else shape[::-1]
+
+    def _n_fitted(self, n_samples: int) -> int:
+        """Samples of a signal whose length is that of the configuration."""
         config = self.config
-        if config.ref != "max" and config.top_db is None:
+        n_samples = -(-(n_samples + config.append) // config.multiple_of) * config.multiple_of
+        return config.n_samples or n_samples
+
+    def _fitted(self, signals: NDArray[Any]) -> NDArray[Any]:
+        """Bring signals (rows, samples) to the configuration's length."""
+        n_rows, n_samples = signals.shape
+        n_fitted = self._n_fitted(n_samples)
+        if n_fitted == n_samples:
+            return signals
+        fitted = np.zeros((n_rows, n_fitted), dtype=signals.dtype)
+        n_copies = max(1, n_fitted // n_samples) if self.config.repeat and n_samples else 1
+        length = min(n_samples * n_copies, n_fitted)
+        fitted[:, :length] = np.tile(signals, n_copies)[:, :length]
+        util.valid_audio(signals[:, length:])  # no engine will see them
+        return fitted
+
+    def _compute(self, signals: NDArray[Any], n_bands: int, out: NDArray[Any]) -> None:
+        """Write the features of (rows, samples) into the results, row by row."""
+        if not out.size:
+            util.valid_audio(signals)
             return
-        for signal in values:
-            peak = signal.max()
-            if config.top_db is not None:
-                np.maximum(signal, peak - signal.dtype.type(config.top_db), out=signal)
-            if config.ref == "max" and config.log is not None:
-                signal -= peak
+        config, plan, n_rows = self.config, self._plan, len(signals)
+        is_turned = config.layout == "frames_first"
+        result = out.swapaxes(1, 2) if is_turned else out  # (rows, n_features, frames)
+        first = int(features.has_energy_before(config))
+        is_in_place = features.is_in_place(config) and out.dtype == signals.dtype
+        if is_in_place and n_bands <= result.shape[2]:
+            bands = result[:, first : first + config.n_mels, :n_bands]
+        elif is_turned or config.n_mfcc or config.stack:
+            room = np.empty((n_rows, n_bands, config.n_mels), dtype=signals.dtype)
+            bands = room.swapaxes(1, 2)
+        else:
+            bands = np.empty((n_rows, config.n_mels, n_bands), dtype=signals.dtype)
+        if n_bands:
+            engines.mel(plan, signals, bands, self._forced)
+        else:
+            util.valid_audio(signals)
+        energies: Any = [None] * n_rows
+        if plan.energy is not None:
+            energies = np.empty((n_rows, n_bands), dtype=signals.dtype)
+            engines.energy(plan.energy, plan.energy_floor, signals, energies, self._forced)
+        if self._is_finished and bands.shape == result.shape and bands.dtype == result.dtype:
+            return
+
+        def finish(low: int, high: int) -> None:
+            for row in range(low, high):
+                features.finish(config, plan, bands[row], energies[row], result[row])
+
+        pool.run(finish, n_rows, min_units=1 + 100_000 // max(1, bands[0].size))
+
+    @cached_property
+    def _is_finished(self) -> bool:
+        """Whether what the engine writes are the features."""
+        config = self.config
+        is_relative = config.top_db is not None or config.ref == "max"
+        is_affine = (config.offset, config.gain) != (0, 1) and not self._plan.is_scaled
+        is_changed = is_relative or is_affine or config.normalize or config.energy
+        return features.is_in_place(config) and not is_changed
+
+    def _each(self, signals: Sequence[Any]) -> list[NDArray[Any]]:
+        """Compute signals one by one, shared among the threads, long ones first."""
+        arrays = [np.asarray(y) for y in signals]
+        for y in arrays:
+            check_audio_form(y)
+        by_length = sorted(range(len(arrays)), key=lambda i: -arrays[i].shape[-1])
+        results: list[Any] = [None] * len(arrays)
+        # dealt out like cards, so that each range of them has some long and some short ones
+        n_hands = 4 * pool.get_num_threads()
+        order = [i for hand in range(n_hands) for i in by_length[hand::n_hands]]
+
+        def work(low: int, high: int) -> None:
+            for i in order[low:high]:
+                results[i] = self(arrays[i])
+
+        pool.run(work, len(order), min_units=1)
+        return results
+
+
+def _is_list_of_signals(y: Any) -> bool:
+    """Whether it is a list of arrays; nested lists of numbers are an array written out."""
+    if not isinstance(y, (list, tuple)) or not y:
+        return False
+    return all(hasattr(item, "shape") and len(item.shape) > 0 for item in y)
+
+
+def _restore(config: MelConfig, engine: str) -> MelSpectrogram:
+    transform = MelSpectrogram.__new__(MelSpectrogram)
+    transform._prepare(config, engine)
+    return transform
 
 
 @lru_cache(maxsize=64)
 def transform_for(config: MelConfig) -> MelSpectrogram:
     """Return a transform, the same one for equal configurations; leaves warnings to the caller."""
-    transform = MelSpectrogram.__new__(MelSpectrogram)
-    transform._prepare(config, "auto")
-    return transform
+    return _restore(config, "auto")

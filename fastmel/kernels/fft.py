@@ -40,7 +40,7 @@ from .butterflies import (
     twiddle_keys,
 )
 from .jit import cpu_name, simd_width
-from .simd import ITEM, Index, Lanes, emitted, fma
+from .simd import ITEM, Index, Lanes, Number, Vector, emitted, fma
 
 __all__ = ["Factors", "Tables", "factorize", "factors_of", "first_pass", "row_pass", "tables"]
 
@@ -238,26 +238,50 @@ def _bin(factors: Factors, s: int, k: int) -> int:
 
 @emitted
 def first_pass(
-    lanes: Lanes, n_fft: int, samples: Index, offsets: Index, window: Index, rows: Index
+    lanes: Lanes,
+    n_fft: int,
+    n_inputs: int,
+    is_linear: int,
+    samples: Index,
+    offsets: Index,
+    window: Index,
+    previous: Index,
+    preemphasis: Index,
+    means: Index,
+    rows: Index,
 ) -> None:
     """Window and transform every column: real DFTs of size ``first`` into the rows of a tile.
 
-    samples: the tile's samples; offsets: int32 (n_points, first), where they lie; window: float32
-    (n_points, first); rows: the tile.
+    n_inputs: how many values of a column to read, the rest are under zeros of the window;
+    is_linear: 0 to take from each sample ``preemphasis`` times the one before it and the vector
+    ``means`` (the frames' means times ``1 - preemphasis``).
+
+    samples: the tile's samples; offsets, previous: int32 (n_points, first), where each of them and
+    the one before it lies; window: float32 (n_points, first); rows: the tile.
     """
     factors = factors_of(n_fft)
     first, pitch = factors.first, factors.row_pitch(lanes.width)
+    if not is_linear:
+        minus, mean = -lanes.broadcast(preemphasis), lanes.load(means)
+
+    def sample(place: Index) -> Vector:
+        value = lanes.load(samples, lanes.load_index(offsets, place))
+        if is_linear:
+            return value
+        return lanes.load(samples, lanes.load_index(previous, place)).fma(minus, value) - mean
+
     with lanes.loop(factors.n_points) as p:
-        places = [p * first + j for j in range(first)]
-        column = [lanes.load(samples, lanes.load_index(offsets, place)) for place in places]
+        places = [p * first + j for j in range(n_inputs)]
+        column: list[Number] = [sample(place) for place in places]
         weights = [lanes.broadcast(window, place) for place in places]
-        outputs = real_dft(column, weights, adders=_adders())
+        missing = [0] * (first - n_inputs)
+        outputs = real_dft(column + missing, weights + missing, adders=_adders())
         for row, s in enumerate(factors.row_indices):
             re, im = outputs[s]
             place = p * (2 * lanes.width) + row * pitch
-            lanes.store(re, rows, place)
+            lanes.store(lanes.wrap(re), rows, place)
             if row >= factors.n_real_rows:
-                lanes.store(im, rows, place + lanes.width)
+                lanes.store(lanes.wrap(im), rows, place + lanes.width)
 
 
 @emitted

@@ -1,4 +1,4 @@
-"""The stages around the FFT on one tile of frames: load, mel bands and log, spectrum out.
+"""The stages around the FFT on one tile of frames: load, means, mel bands and log, spectrum out.
 
 A tile is ``width`` neighbouring frames, one in each lane. Arguments are addresses, and pitches and
 counts in values.
@@ -12,8 +12,10 @@ __all__ = [
     "LINE",
     "LOG_POLYNOMIAL",
     "expect_bands",
+    "frame_means",
     "magnitudes",
     "mel_bands",
+    "store_frames",
     "store_spectrum",
     "transpose_columns",
 ]
@@ -85,6 +87,26 @@ def transpose_columns(
     return Index(builder, builder.zext(any_nan, INTP))
 
 
+@emitted
+def frame_means(
+    lanes: Lanes, samples: Index, offsets: Index, n_samples: Index, factor: Index, out: Index
+) -> None:
+    """Write ``factor`` times the sum of each frame's samples, which lie at ``offsets`` (int32)."""
+    # four sums: one chain of additions would wait for itself
+    sums = [Accumulator(lanes) for _ in range(4)]
+
+    def add(i: Index, total: Accumulator) -> None:
+        total.set(total.get() + lanes.load(samples, lanes.load_index(offsets, i)))
+
+    with lanes.loop(n_samples // 4) as quad:
+        for i, total in enumerate(sums):
+            add(quad * 4 + i, total)
+    with lanes.loop(n_samples % 4) as rest:
+        add(n_samples - 1 - rest, sums[0])
+    a, b, c, d = (total.get() for total in sums)
+    lanes.store(lanes.wrap(((a + b) + (c + d)) * lanes.broadcast(factor)), out)
+
+
 # mel and log out
 
 
@@ -96,11 +118,13 @@ def expect_bands(lanes: Lanes, n_mels: Index, out: Index, pitch: Index) -> None:
 
 
 @emitted
-def magnitudes(lanes: Lanes, n_bins: Index, places: Index, rows: Index) -> None:
-    """Replace the power of every bin by its square root."""
+def magnitudes(lanes: Lanes, n_bins: Index, places: Index, offset: Index, rows: Index) -> None:
+    """Replace the power of every bin by the square root of it and an offset."""
+    added = lanes.broadcast(offset)
     with lanes.loop(n_bins) as k:
         place = lanes.load_index(places, k) * lanes.width
-        root = lanes.builder.call(lanes.function("llvm.sqrt", 1), [lanes.load(rows, place).value])
+        square = lanes.load(rows, place) + added
+        root = lanes.builder.call(lanes.function("llvm.sqrt", 1), [square.value])
         lanes.store(Vector(lanes, root), rows, place)
 
 
@@ -124,9 +148,8 @@ def mel_bands(
 
     rows: the tile's powers; places: int32, the vector that holds a bin; segments: int32
     (n_mels + 2,), first bin of each segment; weights: float32 (n_bins, 2), falling and rising;
-    scaling: float32 (amin, value at amin, logarithm of e, logarithm of 2, offset) in the units of
-    the result, used with ``to_log``; out: the first band's first frame; pitch: from a band to the
-    next.
+    scaling: what :class:`Logarithm` takes, used with ``to_log``; out: the first band's first frame;
+    pitch: from a band to the next.
     """
     builder = lanes.builder
     finish = Logarithm(lanes, scaling) if to_log else (lambda value: value)
@@ -170,21 +193,24 @@ LOG_POLYNOMIAL = (
 
 
 class Logarithm:
-    """``factor * log(max(x, amin)) + offset`` on vectors, exact at the floor.
+    """``factor * log(max(x, amin) + added) + offset`` on vectors, exact at the floor.
 
     What is not larger than amin gives the tabulated value, so that digital silence is the floor to
     the last bit; infinity and NaN come out as they are.
+
+    scaling: float32 (amin, value at amin, logarithm of e, logarithm of 2, offset, added), the
+    logarithms and the offset in the units of the result.
     """
 
     def __init__(self, lanes: Lanes, scaling: Index) -> None:
         self.lanes = lanes
-        self.amin, self.floor, self.of_e, self.of_two, self.offset = (
-            lanes.broadcast(scaling, i) for i in range(5)
+        self.amin, self.floor, self.of_e, self.of_two, self.offset, self.added = (
+            lanes.broadcast(scaling, i) for i in range(6)
         )
 
     def __call__(self, x: Vector) -> Vector:
         lanes, builder = self.lanes, self.lanes.builder
-        bits = builder.bitcast(x.value, lanes.mask)
+        bits = builder.bitcast((x + self.added).value, lanes.mask)
 
         def integers(value: int) -> ir.Constant:
             return ir.Constant(lanes.mask, [value] * lanes.width)
@@ -208,6 +234,27 @@ class Logarithm:
         result_value = builder.select(regular, result.value, x.value)
         quiet = builder.fcmp_ordered("<=", x.value, self.amin.value)
         return Vector(lanes, builder.select(quiet, self.floor.value, result_value))
+
+
+@emitted
+def store_frames(
+    lanes: Lanes, n_mels: Index, bands: Index, n_frames: Index, out: Index, pitch: Index
+) -> None:
+    """Turn the ``bands`` (n_mels, width) of a tile into the first ``n_frames`` rows of ``out``.
+
+    pitch: from a frame of ``out`` to the next.
+    """
+    builder, width = lanes.builder, lanes.width
+    with builder.if_else(n_mels >= width) as (wide, narrow):
+        with wide, lanes.loop((n_mels + (width - 1)) // width) as block:
+            # the last block overlaps the one before
+            first = lanes.clamp(block * width, lanes.index(0), n_mels - width)
+            rows = [lanes.load(bands, (first + i) * width) for i in range(width)]
+            for lane, vector in enumerate(lanes.transpose(rows)):
+                with builder.if_then(n_frames > lane):
+                    lanes.store(vector, out, first + lane * pitch)
+        with narrow, lanes.loop(n_mels) as m, lanes.loop(n_frames) as f:
+            lanes.store_float(lanes.load_float(bands, m * width + f), out, f * pitch + m)
 
 
 # spectrum out

@@ -46,7 +46,7 @@ def signals(rng, speech, music, n_samples):
 def compute(config, engine, y, **options):
     """The engine's result, written over NaN so that nothing can be left out."""
     transform = fastmel.MelSpectrogram(**config, engine=engine, **options)
-    shape = (*y.shape[:-1], transform.config.n_mels, transform.n_frames(y.shape[-1]))
+    shape = (*y.shape[:-1], transform.config.n_mels, transform.frames(y.shape[-1]))
     out = np.full(shape, np.nan, dtype=y.dtype)
     assert transform(y, out=out) is out
     return out
@@ -115,7 +115,7 @@ def test_nothing_is_written_beside_out(rng, name, engine):
     transform = fastmel.MelSpectrogram(**config, engine=engine)
     for n_hops in (1, 14, 15, 16, 17, 40):
         y = rng.standard_normal((2, n_fft + n_hops * hop)).astype(np.float32)
-        shape = (2, transform.config.n_mels, transform.n_frames(y.shape[1]))
+        shape = (2, transform.config.n_mels, transform.frames(y.shape[1]))
         room = np.full(np.prod(shape) + 2000, 7, dtype=np.float32)
         transform(y, out=room[1000:-1000].reshape(shape))
         assert (room[:1000] == 7).all()

@@ -61,7 +61,7 @@ y = np.zeros(4000, dtype=np.float32)
 MelSpectrogram(n_fft=480, hop_length=120, n_mels=20)(y)
 stft(y, n_fft=480)
 width = fused.simd_width()
-for kernel in (fused._mel_kernel(width, 480), fused._stft_kernel(width, 480)):
+for kernel in (fused._mel_kernel(width, 480, 16, True), fused._stft_kernel(width, 480, 16, True)):
     for assembly in kernel.inspect_asm().values():
         print(assembly)
 """

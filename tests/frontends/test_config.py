@@ -26,7 +26,7 @@ BAD = [
     ({"log": "dB"}, "log='dB' is not one of None, 'db', 'ln', 'log10'"),
     ({"pad_mode": "wrap"}, "pad_mode='wrap' is not one of 'constant'"),
     ({"norm": "mel"}, "norm='mel'"),
-    ({"top_db": 80}, 'top_db=80 needs log="db"'),
+    ({"top_db": 80}, "top_db=80 needs a logarithm"),
     ({"top_db": -1, "log": "db"}, "top_db=-1"),
     ({"window": np.ones(100)}, r"the window has shape \(100,\); give 2048 values"),
 ]

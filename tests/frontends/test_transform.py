@@ -10,10 +10,9 @@ import fastmel
 def test_signature_is_the_configuration_s():
     parameters = inspect.signature(fastmel.MelSpectrogram).parameters
     fields = inspect.signature(fastmel.MelConfig).parameters
-    assert list(parameters) == [*fields, "engine"]
-    assert [parameters[name].default for name in fields] == [
-        field.default for field in fields.values()
-    ]
+    named = [name for name in parameters if name not in ("engine", "more")]
+    assert named == list(fields)[: len(named)]  # those that librosa has a name for
+    assert [parameters[name].default for name in named] == [fields[name].default for name in named]
 
 
 def test_decibels_are_librosa_s(speech):
