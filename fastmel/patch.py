@@ -52,10 +52,11 @@ Function = Callable[..., Any]
 def patch_librosa() -> tuple[str, ...]:
     """Put fastmel's functions in the place of librosa's, wherever librosa's modules name them.
 
-    They answer calls whose arrays are NumPy's own, in single or double precision; all other calls,
-    which would not be faster, go on to librosa's functions. Errors are librosa's
-    ``ParameterError`` where librosa raises it. Code that took a function out of librosa before
-    (``from librosa import stft``) keeps the one it has: patch first.
+    They answer calls whose arrays are NumPy's own, in single or double precision. All other calls,
+    which would not be faster, go on to librosa's functions, and so do those that fastmel refuses
+    with a :class:`fastmel.ParameterError`: what librosa takes still works, and errors are
+    librosa's. Code that took a function out of librosa before (``from librosa import stft``) keeps
+    the one it has: patch first.
 
     Returns
     -------
@@ -74,8 +75,7 @@ def patch_librosa() -> tuple[str, ...]:
     >>> unpatch_librosa()
     """
     if not _patched:
-        librosa = import_module("librosa")
-        is_old = int(librosa.__version__.partition(".")[0]) < 1
+        is_old = int(import_module("librosa").__version__.partition(".")[0]) < 1
         pairs = {}
         for module_name, homes in _FASTER.items():
             module = import_module(module_name)
@@ -83,8 +83,7 @@ def patch_librosa() -> tuple[str, ...]:
                 original, fast = getattr(module, name), getattr(import_module(home), name)
                 if is_old and name in _BEFORE_1:
                     fast = _BEFORE_1[name](fast, original)
-                replacement = _replacement(fast, original, librosa.ParameterError)
-                pairs[f"{module_name}.{name}"] = original, replacement
+                pairs[f"{module_name}.{name}"] = original, _replacement(fast, original)
         _patched.update(pairs)
         _exchange(list(pairs.values()))
     return tuple(_patched)
@@ -123,17 +122,16 @@ def patched_librosa() -> Iterator[tuple[str, ...]]:
             unpatch_librosa()
 
 
-def _replacement(fast: Function, original: Function, error_type: type[Exception]) -> Function:
+def _replacement(fast: Function, original: Function) -> Function:
     """Return what stands in the place of `original`: `fast`, for the calls that it is fast for."""
 
     @wraps(original)
     def replacement(*args: Any, **kwargs: Any) -> Any:
-        if not _patched or not all(map(_is_fast_with, (*args, *kwargs.values()))):
-            return original(*args, **kwargs)
-        try:
-            return fast(*args, **kwargs)
-        except ParameterError as error:
-            raise error_type(*error.args).with_traceback(error.__traceback__) from None
+        if _patched and all(map(_is_fast_with, (*args, *kwargs.values()))):
+            # what fastmel refuses, librosa may take, and it has its own words and types of errors
+            with contextlib.suppress(ParameterError):
+                return fast(*args, **kwargs)
+        return original(*args, **kwargs)
 
     return replacement
 
@@ -166,13 +164,13 @@ def _one_peak_mfcc(fast: Function, original: Function) -> Function:
 
 
 def _seeded_as_random_state(fast: Function, original: Function) -> Function:
-    """Return griffinlim that makes a RandomState of a seed, and takes complex S by `original`."""
+    """Return griffinlim that makes a RandomState of a seed, and takes no other seeds."""
     generators = (type(None), np.random.RandomState, np.random.Generator)
 
     def griffinlim(S: Any, *, random_state: Any = None, **kwargs: Any) -> Any:
         if isinstance(random_state, int):
             random_state = np.random.RandomState(random_state)
-        if np.iscomplexobj(S) or not isinstance(random_state, generators):
+        if not isinstance(random_state, generators):
             return original(S, random_state=random_state, **kwargs)
         return fast(S, rng=random_state, **kwargs)
 
