@@ -173,8 +173,8 @@ def test_errors_are_librosas(name):
         assert error() == theirs
 
 
-def test_what_only_librosa_takes_works():
-    options = {"y": np.ones(4096), "power": -1}
+def test_what_only_librosa_takes_works(rng):
+    options = {"y": rng.standard_normal(4096), "power": -1}
     with pytest.raises(fastmel.ParameterError, match="power=-1"):
         fastmel.feature.melspectrogram(**options)
     theirs = librosa.feature.melspectrogram(**options)
