@@ -84,7 +84,8 @@ def mel(
     """
     if isinstance(norm, str) and norm != "slaney":
         raise ParameterError(f"Unsupported norm={norm}; use 'slaney', a number or None")
-    bins = fft_frequencies(sr=sr, n_fft=n_fft)
+    n_bins = int(1 + n_fft // 2)  # an n_fft that is no number is a TypeError here, as in librosa
+    bins = fft_frequencies(sr=sr, n_fft=n_fft)[:n_bins]
     edges = mel_frequencies(
         int(n_mels) + 2, fmin=fmin, fmax=float(sr) / 2 if fmax is None else fmax, htk=htk
     )
