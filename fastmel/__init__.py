@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors
     from fastmel import effects as effects
     from fastmel import feature as feature
     from fastmel import filters as filters
+    from fastmel import frontends as frontends
     from fastmel import util as util
     from fastmel.audio import get_duration as get_duration
     from fastmel.audio import get_samplerate as get_samplerate
@@ -39,6 +40,7 @@ if TYPE_CHECKING:  # the table below, for type checkers and editors
     from fastmel.engines.pool import set_num_threads as set_num_threads
     from fastmel.exceptions import ParameterError as ParameterError
     from fastmel.frontends.config import MelConfig as MelConfig
+    from fastmel.frontends.presets import frontend as frontend
     from fastmel.frontends.transform import MelSpectrogram as MelSpectrogram
     from fastmel.inversion import griffinlim as griffinlim
     from fastmel.inversion import istft as istft
@@ -109,12 +111,13 @@ _HOME = {
     "unpatch_librosa": "patch",
     "MelConfig": "frontends.config",
     "MelSpectrogram": "frontends.transform",
+    "frontend": "frontends.presets",
     "set_num_threads": "engines.pool",
     "get_num_threads": "engines.pool",
 }
 
 #: public modules reached as attributes: fastmel.feature.melspectrogram, fastmel.filters.mel
-_MODULES = ("display", "effects", "feature", "filters", "util")
+_MODULES = ("display", "effects", "feature", "filters", "frontends", "util")
 
 __all__ = ["__version__", *_HOME, *_MODULES]
 

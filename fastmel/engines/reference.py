@@ -30,9 +30,10 @@ def _frames(plan: SpectrumPlan, y: NDArray[Any], n_frames: int) -> NDArray[np.fl
     if plan.conditioning:
         y = _conditioned(plan.conditioning, y)
     mode = "constant" if plan.pad_mode == "empty" else plan.pad_mode
-    padded = np.pad(y, [(0, 0), (plan.before, plan.after)], mode=mode)
+    head, tail = max(plan.before, 0), max(plan.after, 0)
+    padded = np.pad(y, [(0, 0), (head, tail)], mode=mode)
     # the zeros of a window may lie beyond the padding
-    padded = np.pad(padded, [(0, 0), (0, plan.n_fft)])[:, plan.start :]
+    padded = np.pad(padded, [(0, 0), (0, plan.n_fft)])[:, head - plan.before + plan.start :]
     every = np.lib.stride_tricks.sliding_window_view(padded, plan.n_fft, axis=-1)
     frames = every[:, :: plan.hop_length][:, :n_frames]
     if plan.is_linear:

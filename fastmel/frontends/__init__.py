@@ -1,1 +1,5 @@
-"""A model's features as data: the configuration, and the transform made from it."""
+"""A model's features as data: the configuration, the known ones, and the transform made from it."""
+
+from .presets import describe, names, preset
+
+__all__ = ["describe", "names", "preset"]

@@ -96,7 +96,7 @@ class MelConfig:
     periodic : bool
         Whether a named window is periodic or symmetric.
     padding : (int, int), optional
-        Samples of padding before and after the signal, in place of `center`'s.
+        Samples of padding before and after the signal, in place of `center`'s; negative ones cut.
     frame_length : int > 0, optional
         Samples that a frame needs. A frame then begins with its window, and a signal that is
         shorter has no frames. If None, frames have `n_fft` samples, with the window in the middle.
@@ -250,7 +250,7 @@ class MelConfig:
         for name in ("offset", "gain"):
             self._set(name, _one_or_many(name, getattr(self, name)))
         if self.padding is not None:
-            self._set("padding", _pair("padding", self.padding, least=0))
+            self._set("padding", _pair("padding", self.padding, least=None))
         if self.stack is not None:
             self._set("stack", _pair("stack", self.stack, least=1))
 
@@ -374,11 +374,11 @@ class MelConfig:
         return cls.from_dict(values)
 
 
-def _count(name: str, value: Any, least: int) -> int:
+def _count(name: str, value: Any, least: int | None) -> int:
     is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if is_whole and value >= least:
+    if is_whole and (least is None or value >= least):
         return int(value)
-    kind = "a positive integer" if least else "an integer >= 0"
+    kind = {None: "an integer", 0: "an integer >= 0", 1: "a positive integer"}[least]
     raise ParameterError(f"{name}={value!r} is not {kind}")
 
 
@@ -393,7 +393,7 @@ def _one_of(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
         raise ParameterError(f"{name}={value!r} is not one of {', '.join(map(repr, allowed))}")
 
 
-def _pair(name: str, value: Any, least: int) -> tuple[int, int]:
+def _pair(name: str, value: Any, least: int | None) -> tuple[int, int]:
     if not isinstance(value, (tuple, list)) or len(value) != 2:
         raise ParameterError(f"{name}={value!r} is not a pair of integers")
     first, second = (_count(name, item, least) for item in value)
