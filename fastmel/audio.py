@@ -19,7 +19,12 @@ from fastmel.util import fix_length, valid_audio, warn
 __all__ = ["get_duration", "get_samplerate", "load", "resample", "stream", "to_mono"]
 
 #: What can be read: a path, a file descriptor, an open binary file, an encoded file's bytes.
-Source: TypeAlias = str | os.PathLike[str] | int | BinaryIO | bytes | soundfile.SoundFile
+Source: TypeAlias = (
+    str | os.PathLike[str] | int | BinaryIO | bytes | bytearray | memoryview | soundfile.SoundFile
+)
+
+#: libsndfile's code for what is no matter of the file's content
+_SYSTEM_ERROR = 2
 
 _SOXR_TYPES = ("soxr_vhq", "soxr_hq", "soxr_mq", "soxr_lq", "soxr_qq")
 
@@ -41,7 +46,8 @@ def load(
     path : path, int, binary file, bytes or SoundFile
         What to read: a path, a file descriptor, a file opened in binary mode, the content of an
         encoded file, or an open :class:`soundfile.SoundFile` (which is closed afterwards). WAV,
-        FLAC, OGG, MP3 and whatever else libsndfile decodes.
+        FLAC, OGG, MP3 and whatever else libsndfile decodes; M4A, AAC, WMA, WebM, MP4 and whatever
+        else FFmpeg decodes with ``pip install 'fastmel[ffmpeg]'``.
     sr : float > 0, optional
         Resample to this rate in Hz; None keeps the file's own.
     mono : bool
@@ -67,7 +73,7 @@ def load(
     FileNotFoundError
         If there is no such file.
     soundfile.LibsndfileError
-        If libsndfile cannot decode the file, or `offset` lies outside it.
+        If the file cannot be decoded, holds no audio, or `offset` lies outside it.
     ParameterError
         If the file holds NaN or infinite samples, or `res_type` is not known.
 
@@ -84,7 +90,7 @@ def load(
         native_sr = file.samplerate
         _seek(file, offset)
         frames = -1 if duration is None else int(duration * native_sr)
-        y = file.read(frames=frames, dtype=dtype, always_2d=False).T
+        y = file.read(frames=frames, dtype=dtype).T
     if mono:
         y = to_mono(y)
     if sr is None:
@@ -92,7 +98,7 @@ def load(
     return resample(y, orig_sr=native_sr, target_sr=sr, res_type=res_type), sr
 
 
-def _seek(file: soundfile.SoundFile, offset: float) -> None:
+def _seek(file: Any, offset: float) -> None:
     """Go to so many seconds after the file's beginning, or before its end."""
     if offset > 0:
         file.seek(int(offset * file.samplerate))
@@ -100,20 +106,31 @@ def _seek(file: soundfile.SoundFile, offset: float) -> None:
         file.seek(-int(abs(offset) * file.samplerate), whence=soundfile.SEEK_END)
 
 
-def _open(path: Source) -> soundfile.SoundFile:
+def _open(path: Source) -> Any:
+    """Open a file as SoundFile, or as a Decoder, which does the same, if libsndfile cannot."""
     if isinstance(path, soundfile.SoundFile):
         return path
-    if isinstance(path, bytes):
+    if isinstance(path, bytes | bytearray | memoryview):
         path = io.BytesIO(path)
     try:
         return soundfile.SoundFile(path)
-    except soundfile.LibsndfileError:
+    except soundfile.LibsndfileError as refusal:
         # libsndfile says "System error" for a missing file, whatever the reason
         if isinstance(path, str | os.PathLike) and not os.path.exists(path):
             raise FileNotFoundError(
                 errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path)
             ) from None
-        raise
+        if refusal.code == _SYSTEM_ERROR or isinstance(path, int):
+            raise
+        try:
+            from fastmel.decode import Decoder
+        except ModuleNotFoundError:
+            raise soundfile.LibsndfileError(
+                refusal.code,
+                f"{refusal.prefix}to read more than libsndfile does, use FFmpeg by "
+                "pip install 'fastmel[ffmpeg]'; libsndfile: ",
+            ) from refusal
+        return Decoder(path, refusal)
 
 
 def _warn_without_sr(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -472,7 +489,8 @@ def get_duration(
     center : bool
         Whether the frames of `S` were centred.
     path : path, int, binary file or bytes, optional
-        An audio file (see :func:`load`), of which only the header is read.
+        An audio file (see :func:`load`), of which only the header is read, or all if FFmpeg
+        decodes it.
 
     Returns
     -------

@@ -169,7 +169,8 @@ def parts(result):
 
 def test_every_public_function_is_in_the_table():
     for module, calls in CALLS.items():
-        assert set(calls) == set(module.__all__) - NO_ARRAYS
+        functions = {name for name in module.__all__ if callable(getattr(module, name))}
+        assert set(calls) == functions - NO_ARRAYS
 
 
 @pytest.mark.parametrize("make", [WithArray, WithDLPack])

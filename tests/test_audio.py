@@ -95,8 +95,8 @@ def test_every_kind_of_source_gives_the_same(wav):
     expected = librosas(wav)
     content = wav.read_bytes()
     assert_same(audio.load(str(wav)), expected)
-    assert_same(audio.load(content), expected)
-    assert_same(audio.load(io.BytesIO(content)), expected)
+    for form in (content, bytearray(content), memoryview(content), io.BytesIO(content)):
+        assert_same(audio.load(form), expected)
     with wav.open("rb") as file:
         assert_same(audio.load(file), expected)
     with soundfile.SoundFile(wav) as file:
