@@ -183,7 +183,7 @@ def frames_to_samples(frames: ArrayLike, *, hop_length: int = 512, n_fft: int | 
     array([   0,  512, 5120])
     """
     offset = 0 if n_fft is None else int(n_fft // 2)
-    return (np.asanyarray(frames) * hop_length + offset).astype(int)[()]
+    return (np.asanyarray(frames) * hop_length + offset).astype(int, copy=False)[()]
 
 
 @any_array
@@ -213,7 +213,7 @@ def samples_to_frames(
     array([ 0,  0,  1, 10])
     """
     offset = 0 if n_fft is None else int(n_fft // 2)
-    return np.floor((np.asanyarray(samples) - offset) // hop_length).astype(int)[()]
+    return np.floor((np.asanyarray(samples) - offset) // hop_length).astype(int, copy=False)[()]
 
 
 @any_array
@@ -261,7 +261,7 @@ def time_to_samples(times: ArrayLike, *, sr: float = 22050) -> Any:
     >>> time_to_samples([0, 0.5, 1])
     array([    0, 11025, 22050])
     """
-    return (np.asanyarray(times) * sr).astype(int)[()]
+    return (np.asanyarray(times) * sr).astype(int, copy=False)[()]
 
 
 @any_array

@@ -34,8 +34,10 @@ def valid_audio(y: NDArray[Any]) -> bool:
         If `y` is not an ndarray, not floating-point, a scalar, or holds NaN or infinity.
     """
     check_audio_form(y)
-    # the extremes show NaN and infinity, without a mask as long as the signal
-    if y.size and not (np.isfinite(y.min()) and np.isfinite(y.max())):
+    # The energy shows NaN and infinity, without a mask as long as the signal; that of finite samples
+    # may overflow.
+    flat = y.ravel("K")
+    if not (np.isfinite(np.vdot(flat, flat)) or np.isfinite(flat).all()):
         raise ParameterError(
             "Audio buffer is not finite everywhere; replace NaN and infinite samples first"
         )

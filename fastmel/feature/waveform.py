@@ -91,7 +91,7 @@ def _rms_of_signal(
 
 
 def _rms_of_spectrogram(S: NDArray[Any], frame_length: int, dtype: np.dtype[Any]) -> NDArray[Any]:
-    from fastmel.kernels.moments import spectral_energies
+    from fastmel.kernels.moments import spectral_energies, spectral_energies_by_bins
 
     n_bins, n_frames = S.shape[-2:]
     if n_bins != frame_length // 2 + 1:
@@ -100,14 +100,21 @@ def _rms_of_spectrogram(S: NDArray[Any], frame_length: int, dtype: np.dtype[Any]
             f"{2 * n_bins - 1}; found {frame_length}"
         )
     magnitude = S if np.isrealobj(S) else np.abs(S)
-    spectra = _rows(magnitude.swapaxes(-1, -2), dtype)
     pairs = np.full(n_bins, 2.0)  # all bins but the first and Nyquist's stand for two
     pairs[0] /= 2
     if frame_length % 2 == 0:
         pairs[-1] /= 2
-    energy = np.empty(len(spectra), spectra.dtype)
-    spectral_energies(spectra, pairs, energy)
-    root = np.sqrt(energy) / frame_length
+    if magnitude.flags.c_contiguous:
+        n_rows = math.prod(S.shape[:-2])
+        rows = _rows(magnitude, dtype).reshape(n_rows, n_bins, n_frames)
+        energy = np.empty((n_rows, n_frames))
+        spectral_energies_by_bins(rows, pairs, energy)
+    else:
+        spectra = _rows(magnitude.swapaxes(-1, -2), dtype)
+        energy = np.empty(len(spectra))
+        spectral_energies(spectra, pairs, energy)
+    root = np.sqrt(energy, out=energy)
+    root /= frame_length
     return root.reshape(*S.shape[:-2], 1, n_frames).astype(dtype, copy=False)
 
 

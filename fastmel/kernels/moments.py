@@ -19,6 +19,7 @@ __all__ = [
     "mean_squares",
     "rolloffs",
     "spectral_energies",
+    "spectral_energies_by_bins",
 ]
 
 _LOG_2 = math.log(2.0)
@@ -65,6 +66,24 @@ def spectral_energies(spectra: Any, weights: Any, out: Any) -> None:
             value = np.float64(spectrum[k])
             total += weights[k] * (value * value)
         out[f] = total
+
+
+@jit
+def spectral_energies_by_bins(spectra: Any, weights: Any, out: Any) -> None:
+    """Do the same with (rows, n_bins, n_frames), a bin's frames side by side.
+
+    out: (rows, n_frames) float64, in the cache for as many frames as are worked on at a time.
+    """
+    n_rows, n_bins, n_frames = spectra.shape
+    for row in range(n_rows):
+        for start in range(0, n_frames, 512):
+            totals = out[row, start : start + 512]
+            totals[:] = 0.0
+            for k in range(n_bins):
+                values = spectra[row, k, start : start + 512]
+                for f in range(len(values)):
+                    value = np.float64(values[f])
+                    totals[f] += weights[k] * (value * value)
 
 
 @jit
