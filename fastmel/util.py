@@ -34,8 +34,7 @@ def valid_audio(y: NDArray[Any]) -> bool:
         If `y` is not an ndarray, not floating-point, a scalar, or holds NaN or infinity.
     """
     check_audio_form(y)
-    # The energy shows NaN and infinity, without a mask as long as the signal; that of finite samples
-    # may overflow.
+    # the energy shows NaN and infinity, without a mask as long as the signal, unless it overflows
     flat = y.ravel("K")
     if not (np.isfinite(np.vdot(flat, flat)) or np.isfinite(flat).all()):
         raise ParameterError(
