@@ -16,7 +16,14 @@ from fastmel.arrays import any_array
 from fastmel.exceptions import ParameterError
 from fastmel.util import fix_length, valid_audio, warn
 
-__all__ = ["get_duration", "get_samplerate", "load", "resample", "stream", "to_mono"]
+__all__ = [
+    "get_duration",
+    "get_samplerate",
+    "load",
+    "resample",
+    "stream",
+    "to_mono",
+]
 
 #: What can be read: a path, a file descriptor, an open binary file, an encoded file's bytes.
 Source: TypeAlias = (
@@ -25,6 +32,9 @@ Source: TypeAlias = (
 
 #: libsndfile's code for what is no matter of the file's content
 _SYSTEM_ERROR = 2
+
+#: samples that are read at once where the caller does not care
+_PIECE = 1 << 16
 
 _SOXR_TYPES = ("soxr_vhq", "soxr_hq", "soxr_mq", "soxr_lq", "soxr_qq")
 
@@ -240,9 +250,17 @@ def stream(
     return _overlap(chunks, advance - hop_length + frame_length, advance, fill_value)
 
 
+def read_mono(path: Source, sr: float | None = None) -> Iterator[NDArray[np.float32]]:
+    """Yield what :func:`load` returns, piece by piece, in bounded memory.
+
+    soxr's streaming resampler gives its one-shot resampler's samples, to the last bit.
+    """
+    return _read_chunks(path, None, sr, True, 0.0, None, "soxr_hq", np.float32)
+
+
 def _read_chunks(
     path: Source,
-    step: int,
+    step: int | None,
     sr: float | None,
     mono: bool,
     offset: float,
@@ -250,12 +268,17 @@ def _read_chunks(
     res_type: str,
     dtype: DTypeLike,
 ) -> Iterator[NDArray[Any]]:
-    """Yield the file's samples (samples,) or (samples, channels), about `step` at a time."""
+    """Yield the file's samples (samples,) or (samples, channels), about `step` at a time.
+
+    If `step` is None, pieces are of any length, and together as many samples as :func:`resample`
+    makes.
+    """
     file = _open(path)
     try:
         native_sr = file.samplerate
         sr = native_sr if sr is None else sr
-        native_step = _native_step(step, sr, native_sr)
+        native_step = _PIECE if step is None else _native_step(step, sr, native_sr)
+        n_read = n_given = 0
         resampler = None
         if sr != native_sr:
             channels = 1 if mono else file.channels
@@ -266,9 +289,16 @@ def _read_chunks(
         for chunk in file.blocks(blocksize=native_step, frames=frames, dtype=dtype):
             if mono and chunk.ndim > 1:
                 chunk = to_mono(chunk.T)
-            yield chunk if resampler is None else resampler.resample_chunk(chunk)
+            n_read += len(chunk)
+            samples = chunk if resampler is None else resampler.resample_chunk(chunk)
+            n_given += len(samples)
+            yield samples
         if resampler is not None:
-            yield resampler.resample_chunk(chunk[:0], last=True)
+            samples = resampler.resample_chunk(chunk[:0], last=True)
+            if step is None:
+                n_missing = _n_resampled(n_read, native_sr, sr) - n_given
+                samples = fix_length(samples, size=max(0, n_missing), axis=0)
+            yield samples
     finally:
         if file is not path:
             file.close()
@@ -423,7 +453,7 @@ def resample(
     if orig_sr == target_sr:
         return y
     ratio = float(target_sr) / orig_sr
-    n_samples = int(np.ceil(y.shape[axis] * ratio))
+    n_samples = _n_resampled(y.shape[axis], orig_sr, target_sr)
     if res_type.startswith("soxr"):
         # One channel at a time: soxr takes two axes at most.
         resampled = np.apply_along_axis(
@@ -445,6 +475,10 @@ def resample(
     if scale:
         resampled /= np.sqrt(ratio)
     return np.asarray(resampled, dtype=y.dtype)
+
+
+def _n_resampled(n_samples: int, orig_sr: float, target_sr: float) -> int:
+    return int(np.ceil(n_samples * (float(target_sr) / orig_sr)))
 
 
 def _resample_polyphase(

@@ -1,15 +1,15 @@
 """Filter banks and windows."""
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from fastmel.arrays import any_array
 from fastmel.convert import fft_frequencies, mel_frequencies
 from fastmel.exceptions import ParameterError
-from fastmel.util import fix_length, normalize, pad_center
+from fastmel.util import fix_length, normalize, pad_center, warn
 
 __all__ = ["get_window", "mel", "window_sumsquare"]
 
@@ -91,7 +91,7 @@ def mel(
     )
     weights = triangles(bins, edges, norm, dtype)
     if has_empty_band(weights, edges):
-        warn_of_empty_bands(stacklevel=3)
+        warn_of_empty_bands()
     return weights
 
 
@@ -146,15 +146,15 @@ def has_empty_band(weights: NDArray[Any], edges: NDArray[Any]) -> bool:
     return not np.all((edges[:-2] == 0) | (weights.max(axis=1) > 0))
 
 
-def warn_of_empty_bands(stacklevel: int) -> None:
+def warn_of_empty_bands() -> None:
     """Warn in librosa's words that a band has no bin."""
-    warnings.warn(
+    warn(
         "Empty filters detected in mel frequency basis. Some channels will produce empty "
-        "responses. Try increasing your sampling rate (and fmax) or reducing n_mels.",
-        stacklevel=stacklevel,
+        "responses. Try increasing your sampling rate (and fmax) or reducing n_mels."
     )
 
 
+@any_array
 def get_window(window: WindowSpec, Nx: int, *, fftbins: bool = True) -> NDArray[Any]:
     """Return a window of `Nx` samples.
 
@@ -220,6 +220,7 @@ def _cosine_sum(coefficients: tuple[float, ...], n: int, *, periodic: bool) -> N
     return window[:n]
 
 
+@any_array
 def window_sumsquare(
     *,
     window: WindowSpec,

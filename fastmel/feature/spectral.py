@@ -95,7 +95,7 @@ def melspectrogram(
         config = MelConfig(sr=sr, power=power, **framing, **kwargs)
         check_framing(y, config.n_fft, center, pad_mode)
         transform = transform_for(config)
-        transform.warn_of_empty_bands(stacklevel=4)
+        transform.warn_of_empty_bands()
         mel_values: NDArray[Any] = transform(y)
         return mel_values
     bank = mel(sr=sr, n_fft=n_fft, **kwargs)

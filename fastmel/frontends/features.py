@@ -18,7 +18,15 @@ from fastmel.engines.plan import MelPlan
 
 from .config import MelConfig
 
-__all__ = ["finish", "has_energy_before", "is_in_place", "n_stacks"]
+__all__ = [
+    "extent",
+    "finish",
+    "has_energy_before",
+    "is_in_place",
+    "n_stacks",
+    "of_frames",
+    "scale",
+]
 
 Array = NDArray[Any]
 
@@ -52,8 +60,8 @@ def finish(
     the frames' log energies, if the configuration asks for them.
     """
     n_valid = min(n_stacks(config, bands.shape[1]), out.shape[1])
-    raise_to_range(config, plan, bands)
-    features = _place(config, bands, energies, out)
+    in_place = out[:, : bands.shape[1]] if is_in_place(config) else None
+    features = of_frames(config, plan, bands, energies, in_place)
     if features.size:
         normalize(config, features)
     if config.stack is not None:
@@ -61,38 +69,50 @@ def finish(
     valid = out[:, :n_valid]
     if not np.may_share_memory(features, out):
         valid[...] = features[:, :n_valid]
-    if not plan.is_scaled:
-        scale(config, valid)
+    scale(config, plan, valid)
     out[:, n_valid:] = config.pad_value
 
 
-def raise_to_range(config: MelConfig, plan: MelPlan, bands: Array) -> None:
-    """Bring a signal's bands into the range below its largest, and make that the reference."""
-    if (config.ref != "max" and config.top_db is None) or not bands.size:
-        return
-    peak = bands.max()
-    if config.top_db is not None:
-        assert plan.log is not None, "a configuration with top_db has a logarithm"
-        top = peak if config.peak is None else (config.peak + plan.shift) * plan.gain
-        extent = config.top_db * config.power / 20 * plan.log.factor
-        np.maximum(bands, bands.dtype.type(top - extent), out=bands)
-    if config.ref == "max" and config.log is not None:
-        bands -= peak
+def of_frames(
+    config: MelConfig,
+    plan: MelPlan,
+    bands: Array,
+    energies: Array | None,
+    out: Array | None = None,
+) -> Array:
+    """Return the features (n_features, n_frames) of single frames, before what needs them all.
 
-
-def _place(config: MelConfig, bands: Array, energies: Array | None, out: Array) -> Array:
-    """The features of single frames: in ``out`` if they stay there."""
+    out: where the bands lie already beside room for the energies.
+    """
+    if bands.size:
+        raise_to_range(config, plan, bands)
     if config.n_mfcc is not None:
         return _cepstra(config, bands, energies)
     if energies is None:
         return bands
     row = -1 if config.energy_last else 0
-    if is_in_place(config):
-        features = out[:, : bands.shape[1]]
-    else:
-        features = np.insert(bands, 0 if row == 0 else len(bands), 0, axis=0)
+    features = np.insert(bands, len(bands) * -row, 0, axis=0) if out is None else out
     features[row] = energies
     return features
+
+
+def raise_to_range(config: MelConfig, plan: MelPlan, bands: Array) -> None:
+    """Bring a signal's bands into the range below its largest, and make that the reference."""
+    if config.ref != "max" and config.top_db is None:
+        return
+    peak = bands.max()
+    if config.top_db is not None:
+        top = peak if config.peak is None else (config.peak + plan.shift) * plan.gain
+        np.maximum(bands, bands.dtype.type(top - extent(config, plan)), out=bands)
+    if config.ref == "max" and config.log is not None:
+        bands -= peak
+
+
+def extent(config: MelConfig, plan: MelPlan) -> float:
+    """`top_db` in units of the bands."""
+    assert config.top_db is not None, "asked only then"
+    assert plan.log is not None, "a configuration with top_db has a logarithm"
+    return config.top_db * config.power / 20 * plan.log.factor
 
 
 def _cepstra(config: MelConfig, bands: Array, energies: Array | None) -> Array:
@@ -156,8 +176,10 @@ def _stacked(config: MelConfig, features: Array) -> Array:
     return stacks
 
 
-def scale(config: MelConfig, features: Array) -> None:
-    """Add the offset and multiply by the gain, one for all features or one for each."""
+def scale(config: MelConfig, plan: MelPlan, features: Array) -> None:
+    """Add the offset and multiply by the gain, unless the logarithm has done so."""
+    if plan.is_scaled:
+        return
     for operation, value, neutral in (
         (np.add, config.offset, 0.0),
         (np.multiply, config.gain, 1.0),

@@ -1,14 +1,15 @@
 """MelSpectrogram: a configuration worked out once, then called with signals."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastmel import engines, filters, util
+from fastmel import arrays, engines, filters, util
 from fastmel.engines import pool
 from fastmel.engines.plan import mel_plan
 from fastmel.exceptions import ParameterError
@@ -17,6 +18,7 @@ from fastmel.util import check_audio_form
 
 from . import features
 from .config import Log, MelConfig, PadMode
+from .stream import MelStream
 
 __all__ = ["MelSpectrogram", "transform_for"]
 
@@ -81,7 +83,7 @@ class MelSpectrogram:
         **more: Any,
     ) -> None:
         if hop_length is None:
-            hop_length = max(1, (n_fft if win_length is None else win_length) // 4)
+            hop_length = util.default_hop(n_fft, win_length)
         config = MelConfig.from_dict(
             {
                 "sr": sr,
@@ -105,7 +107,7 @@ class MelSpectrogram:
             }
         )
         self._prepare(config, engine)
-        self.warn_of_empty_bands(stacklevel=3)
+        self.warn_of_empty_bands()
 
     @classmethod
     def from_config(cls, config: MelConfig, engine: str = "auto") -> "MelSpectrogram":
@@ -137,7 +139,8 @@ class MelSpectrogram:
         Parameters
         ----------
         y : array_like of float, shape (..., samples), or list of arrays
-            Finite signals at `sr`. A result never depends on the other signals of a call.
+            Finite signals at `sr`. A result never depends on the other signals of a call. PyTorch
+            tensors give tensors.
         out : ndarray, optional
             Where to put the result: C-contiguous, of its shape and type. Not for lists.
 
@@ -160,23 +163,22 @@ class MelSpectrogram:
                     "a list of signals has no single out; give an array of signals, or use batch()"
                 )
             return self._each(y)
-        y = np.asarray(y)
-        check_audio_form(y)
-        real = np.dtype(np.float64 if y.dtype.itemsize >= 8 else np.float32)
-        n_bands = self._n_bands(y.shape[-1])
-        shape = (*y.shape[:-1], *self._shape(self._n_out(n_bands)))
+        samples = np.asarray(arrays.as_numpy(y))
+        check_audio_form(samples)
+        real = np.dtype(np.float64 if samples.dtype.itemsize >= 8 else np.float32)
+        n_bands = self._n_bands(samples.shape[-1])
+        shape = (*samples.shape[:-1], *self._shape(self._n_out(n_bands)))
         dtype = np.dtype(self.config.dtype or real)
-        if out is None:
-            out = np.empty(shape, dtype=dtype)
-        elif out.shape != shape or out.dtype != dtype or not out.flags.carray:
+        target = np.empty(shape, dtype=dtype) if out is None else arrays.as_numpy(out)
+        if target.shape != shape or target.dtype != dtype or not target.flags.carray:
             raise ParameterError(
-                f"out is {out.dtype} of shape {out.shape}; give a writable C-contiguous array of "
-                f"{dtype} and shape {shape}"
+                f"out is {target.dtype} of shape {target.shape}; give a writable C-contiguous "
+                f"array of {dtype} and shape {shape}"
             )
         n_signals = math.prod(shape[:-2])
-        signals = np.ascontiguousarray(y, dtype=real).reshape(n_signals, y.shape[-1])
-        self._compute(self._fitted(signals), n_bands, out.reshape(n_signals, *shape[-2:]))
-        return out
+        signals = np.ascontiguousarray(samples, dtype=real).reshape(n_signals, samples.shape[-1])
+        self._compute(self._fitted(signals), n_bands, target.reshape(n_signals, *shape[-2:]))
+        return arrays.like(y, target) if out is None else out
 
     def batch(self, signals: Sequence[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Compute the features of signals of any lengths as one padded array.
@@ -199,9 +201,9 @@ class MelSpectrogram:
         ParameterError
             If there is no signal, or one cannot be computed.
         """
-        results = self._each(signals)
-        if not results:
+        if len(signals) == 0:
             raise ParameterError("there is no signal to make a batch of; give at least one")
+        results = self._each([arrays.as_numpy(y) for y in signals])
         time = -1 if self.config.layout == "mels_first" else -2
         lengths = np.array([result.shape[time] for result in results])
         shape = (len(results), *self._shape(int(lengths.max())))
@@ -209,7 +211,7 @@ class MelSpectrogram:
         for target, result in zip(features, results, strict=True):
             rows, columns = result.shape
             target[:rows, :columns] = result
-        return features, lengths
+        return arrays.like(signals[0], features), arrays.like(signals[0], lengths)
 
     def frames(self, n_samples: int) -> int:
         """Return the number of frames of the result of a signal.
@@ -232,10 +234,62 @@ class MelSpectrogram:
         middle = spectrum.start - spectrum.before + spectrum.n_taken / 2
         return (frame * config.hop_length + middle) / config.sr
 
-    def warn_of_empty_bands(self, stacklevel: int = 2) -> None:
+    def stream(self, *, running: bool = False, **overrides: Any) -> MelStream:
+        """Return a stream: push samples as they come, get frames.
+
+        Parameters
+        ----------
+        running : bool
+            Take range and normalization from the frames so far, which gives other values than
+            those of the whole signal.
+        **overrides
+            Fields of the configuration to replace, such as ``normalize=None``.
+
+        Returns
+        -------
+        MelStream
+            Its frames are the offline result, to the last bit, unless `running`.
+
+        Raises
+        ------
+        ParameterError
+            If the configuration needs the whole signal: it says what to choose instead.
+        """
+        config = replace(self.config, **overrides)
+        return MelStream(_restore(config, self._forced) if overrides else self, running=running)
+
+    def stream_file(
+        self, path: Any, *, running: bool = False, **overrides: Any
+    ) -> Iterator[NDArray[np.float32]]:
+        """Decode, resample and transform a file piece by piece, in bounded memory.
+
+        Parameters
+        ----------
+        path : str, PathLike, file object or bytes
+            What :func:`fastmel.load` takes.
+        running, **overrides
+            As in :meth:`stream`.
+
+        Returns
+        -------
+        iterator of ndarray, shape (n_mels, n_frames)
+            (n_frames, n_mels) with ``layout="frames_first"``. Together they are the transform of
+            ``fastmel.load(path, sr=sample_rate)``, to the last bit.
+
+        Raises
+        ------
+        ParameterError
+            If the configuration needs the whole signal: it says what to choose instead.
+        """
+        from fastmel.audio import read_mono
+
+        stream = self.stream(running=running, **overrides)
+        return stream.frames_of(read_mono(path, self.sample_rate))
+
+    def warn_of_empty_bands(self) -> None:
         """Warn if a band is too narrow for any FFT bin (see :func:`fastmel.filters.mel`)."""
         if self._plan.has_empty_band:
-            filters.warn_of_empty_bands(stacklevel + 1)
+            filters.warn_of_empty_bands()
 
     def _n_bands(self, n_samples: int) -> int:
         """Frames of bands that the engine computes of a signal."""
@@ -326,21 +380,21 @@ class MelSpectrogram:
 
     def _each(self, signals: Sequence[Any]) -> list[NDArray[Any]]:
         """Compute signals one by one, shared among the threads, long ones first."""
-        arrays = [np.asarray(y) for y in signals]
-        for y in arrays:
+        samples = [np.asarray(arrays.as_numpy(y)) for y in signals]
+        for y in samples:
             check_audio_form(y)
-        by_length = sorted(range(len(arrays)), key=lambda i: -arrays[i].shape[-1])
-        results: list[Any] = [None] * len(arrays)
+        by_length = sorted(range(len(samples)), key=lambda i: -samples[i].shape[-1])
+        results: list[Any] = [None] * len(samples)
         # dealt out like cards, so that each range of them has some long and some short ones
         n_hands = 4 * pool.get_num_threads()
         order = [i for hand in range(n_hands) for i in by_length[hand::n_hands]]
 
         def work(low: int, high: int) -> None:
             for i in order[low:high]:
-                results[i] = self(arrays[i])
+                results[i] = self(samples[i])
 
         pool.run(work, len(order), min_units=1)
-        return results
+        return [arrays.like(y, result) for y, result in zip(signals, results, strict=True)]
 
 
 def _is_list_of_signals(y: Any) -> bool:

@@ -4,7 +4,12 @@ from typing import Any
 
 from .jit import jit
 
-__all__ = ["cosine_transform", "standardize_columns", "standardize_rows"]
+__all__ = [
+    "cosine_transform",
+    "standardize_columns",
+    "standardize_rows",
+    "standardize_so_far",
+]
 
 
 @jit
@@ -59,6 +64,36 @@ def standardize_columns(
         row = values[r]
         for c in range(n_columns):
             row[c] = (row[c] - means[c]) * scales[c]
+
+
+@jit
+def standardize_so_far(
+    frames: Any, n_before: int, over_all: bool, options: Any, means: Any, squares: Any
+) -> None:
+    """Standardize each frame by the statistics of itself and all before it (Welford), in place.
+
+    frames: (n_frames, n_features), after ``n_before`` others; options: ``to_unit``, ``ddof``,
+    ``var_eps``, ``std_eps`` of :func:`standardize_rows`; means, squares: (n_features,) the state,
+    its first items with ``over_all``.
+    """
+    to_unit, ddof, var_eps, std_eps = options
+    n_frames, n_features = frames.shape
+    for f in range(n_frames):
+        frame = frames[f]
+        for i in range(n_features):
+            at = 0 if over_all else i
+            n = (n_before + f) * n_features + i + 1 if over_all else n_before + f + 1
+            change = frame[i] - means[at]
+            means[at] += change / n
+            squares[at] += change * (frame[i] - means[at])
+        for i in range(n_features):
+            at = 0 if over_all else i
+            n = (n_before + f + 1) * n_features if over_all else n_before + f + 1
+            scale = 1.0
+            if to_unit:
+                divisor = (squares[at] / max(n - ddof, 1) + var_eps) ** 0.5 + std_eps
+                scale = 1 / divisor if divisor > 0 else 1.0
+            frame[i] = (frame[i] - means[at]) * scale
 
 
 @jit
