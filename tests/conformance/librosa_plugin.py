@@ -9,8 +9,6 @@ import pytest
 
 import fastmel
 
-OUTCOMES = Path(os.environ["OUTCOMES"])
-
 outcomes = {}
 
 
@@ -39,4 +37,4 @@ def pytest_runtest_logreport(report):
 
 
 def pytest_sessionfinish(session):
-    OUTCOMES.write_text(json.dumps(outcomes))
+    Path(os.environ["OUTCOMES"]).write_text(json.dumps(outcomes))
