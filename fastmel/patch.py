@@ -37,6 +37,7 @@ _FASTER = {
         "spectral_rolloff": "fastmel.feature",
         "zero_crossing_rate": "fastmel.feature",
     },
+    "librosa.feature.inverse": {"mel_to_stft": "fastmel.feature.inverse"},
     "librosa.feature.utils": {"stack_memory": "fastmel.feature"},
 }
 

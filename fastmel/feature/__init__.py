@@ -1,5 +1,6 @@
 """Features of signals and spectrograms."""
 
+from fastmel.feature import inverse
 from fastmel.feature.cepstral import mfcc
 from fastmel.feature.dynamics import delta, stack_memory
 from fastmel.feature.shape import (
@@ -13,6 +14,7 @@ from fastmel.feature.waveform import rms, zero_crossing_rate
 
 __all__ = [
     "delta",
+    "inverse",
     "melspectrogram",
     "mfcc",
     "rms",
