@@ -155,7 +155,9 @@ class _Tile:
         self.n_columns = self.width + -(-n_shared // 4) * 4
         sample, n_taken = self.tables.sample, plan.n_taken or plan.n_fft
         self.n_inputs = factors.first if factors.coprime else -(-n_taken // factors.n_points)
-        scales = [plan.preemphasis, (1 - plan.preemphasis) / n_taken]
+        # rounded first: a constant signal must lose its mean's share to the last bit
+        preemphasis = float(np.float32(plan.preemphasis))
+        scales = [preemphasis, (1 - preemphasis) / n_taken]
         self.layout = (
             self.hop_length,
             self.start,

@@ -13,7 +13,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from fastmel.kernels.bands import mel_of_spectra
-from fastmel.kernels.frames import PAD_MODES, window_frames
+from fastmel.kernels.frames import PAD_MODES, frame_energies, window_frames
 
 from . import pool
 from .conditioning import conditioned
@@ -62,12 +62,20 @@ def mel(plan: MelPlan, y: NDArray[Any], out: NDArray[Any]) -> None:
 
 def energy(plan: SpectrumPlan, floor: float, y: NDArray[Any], out: NDArray[Any]) -> None:
     """Write the log energies of the frames of (rows, samples) into (rows, n_frames)."""
+    if plan.conditioning:
+        y = conditioned(plan.conditioning, y)
+    layout, n_frames = _layout(plan, y.dtype), out.shape[-1]
+    n_blocks = -(-n_frames // _BLOCK)
 
-    def store(row: int, at: slice, n_valid: int, frames: NDArray[Any]) -> None:
-        energies = np.square(frames[:n_valid], dtype=np.float64).sum(axis=-1)
-        out[row, at] = np.log(np.maximum(energies, floor))
+    def work(low: int, high: int) -> None:
+        frame, energies = np.empty(plan.n_fft, dtype=y.dtype), np.empty(_BLOCK)
+        for unit in range(low, high):
+            row, first = unit // n_blocks, unit % n_blocks * _BLOCK
+            found = energies[: n_frames - first]
+            frame_energies(y[row], _start(plan, first), layout, frame, found)
+            out[row, first : first + _BLOCK] = np.log(np.maximum(found, floor))
 
-    _each_block(plan, y, out.shape[-1], store)
+    pool.run(work, len(y) * n_blocks, min_units=4)
 
 
 def _each_block(plan: SpectrumPlan, y: NDArray[Any], n_frames: int, use: Any) -> None:
@@ -77,9 +85,7 @@ def _each_block(plan: SpectrumPlan, y: NDArray[Any], n_frames: int, use: Any) ->
     # SciPy turns an FFT with a prime factor above 11 into longer ones, and rounding shows twice.
     is_direct = scipy.fft.next_fast_len(plan.n_fft) == plan.n_fft
     real = y.dtype if is_direct else np.dtype(np.float64)
-    window = plan.window.astype(real)
-    padding = (plan.before, plan.after, PAD_MODES[plan.pad_mode])
-    preemphasis = real.type(plan.preemphasis)
+    layout = _layout(plan, real)
     fitting = _BLOCK_BYTES // (plan.n_fft * real.itemsize)
     block = min(_BLOCK, max(fitting // _VECTOR * _VECTOR, _VECTOR))
     n_blocks = -(-n_frames // block)
@@ -89,11 +95,24 @@ def _each_block(plan: SpectrumPlan, y: NDArray[Any], n_frames: int, use: Any) ->
             row, first = unit // n_blocks, unit % n_blocks * block
             n_valid = min(block, n_frames - first)
             frames = np.empty((-(-n_valid // _VECTOR) * _VECTOR, plan.n_fft), dtype=real)
-            start = first * plan.hop_length - plan.before + plan.start
-            window_frames(
-                y[row], start, plan.hop_length, padding, window, plan.n_taken, preemphasis,
-                plan.remove_dc, frames,
-            )  # fmt: skip
+            window_frames(y[row], _start(plan, first), layout, frames)
             use(row, slice(first, first + n_valid), n_valid, frames)
 
     pool.run(work, len(y) * n_blocks, min_units=1)
+
+
+def _layout(plan: SpectrumPlan, real: np.dtype[Any]) -> tuple[Any, ...]:
+    """What the kernels of frames take of a plan, in their order."""
+    return (
+        plan.hop_length,
+        (plan.before, plan.after, PAD_MODES[plan.pad_mode]),
+        plan.window.astype(real),
+        plan.n_taken,
+        real.type(plan.preemphasis),
+        plan.remove_dc,
+    )
+
+
+def _start(plan: SpectrumPlan, frame: int) -> int:
+    """The position of a frame's first sample."""
+    return frame * plan.hop_length - plan.before + plan.start

@@ -479,8 +479,8 @@ def _restored(transform: "MelSpectrogram", running: bool, state: dict[str, Any])
 
 
 def _may_be_infinite(y: NDArray[Any]) -> bool:
-    """Whether there may be NaN or infinity: a sum of squares costs half of a look at each value."""
-    return not math.isfinite(np.dot(y, y))
+    """Whether there may be NaN or infinity: the energy costs half of a look at each value."""
+    return not math.isfinite(np.vdot(y, y))
 
 
 def _check_streams(config: MelConfig, running: bool) -> None:

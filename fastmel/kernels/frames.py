@@ -10,7 +10,7 @@ import numpy as np
 
 from .jit import jit
 
-__all__ = ["PAD_MODES", "condition", "copy_padded", "window_frames"]
+__all__ = ["PAD_MODES", "condition", "copy_padded", "frame_energies", "window_frames"]
 
 #: pad mode -> its number in the kernels; "empty" leaves the value open and gets zeros
 PAD_MODES = {"constant": 0, "empty": 0, "edge": 1, "linear_ramp": 2, "reflect": 3, "symmetric": 4}
@@ -106,45 +106,50 @@ def copy_padded(y: Any, start: int, before: int, after: int, pad_mode: int, out:
 
 
 @jit
-def window_frames(
-    y: Any,
-    start: int,
-    hop_length: int,
-    padding: Any,
-    window: Any,
-    n_taken: int,
-    preemphasis: Any,
-    remove_dc: bool,
-    out: Any,
-) -> None:
+def _window_frame(y: Any, start: int, layout: Any, out: Any) -> None:
+    """Write the frame from position ``start`` on into ``out`` (n_fft,), see `window_frames`."""
+    _, padding, window, n_taken, preemphasis, remove_dc = layout
+    n_fft = len(out)
+    if preemphasis == 0 and not remove_dc and start >= 0 and start + n_fft <= len(y):
+        samples = y[start : start + n_fft]
+        for i in range(n_fft):
+            out[i] = samples[i] * window[i]
+        return
+    before, after, pad_mode = padding
+    copy_padded(y, start, before, after, pad_mode, out)
+    if remove_dc:
+        total = 0.0
+        for i in range(n_taken):
+            total += out[i]
+        mean = y.dtype.type(total / n_taken)
+        for i in range(n_taken):
+            out[i] -= mean
+    if preemphasis != 0:
+        for i in range(n_taken - 1, 0, -1):
+            out[i] -= preemphasis * out[i - 1]
+        out[0] -= preemphasis * out[0]
+    for i in range(n_fft):
+        out[i] *= window[i]
+
+
+@jit
+def window_frames(y: Any, start: int, layout: Any, out: Any) -> None:
     """Write frames, the first from position ``start`` on, windowed, into ``out`` (n_frames, n_fft).
 
-    padding: (samples before, samples after, pad mode); n_taken: the samples of a frame whose mean
-    is subtracted with ``remove_dc``, and which then lose ``preemphasis`` times the one before them,
-    the first one times itself.
+    layout: (hop_length, (samples before, samples after, pad mode), window, n_taken, preemphasis,
+    remove_dc); n_taken: the samples of a frame whose mean is subtracted with ``remove_dc``, and
+    which then lose ``preemphasis`` times the one before them, the first one times itself.
     """
-    n_frames, n_fft = out.shape
-    before, after, pad_mode = padding
-    is_linear = preemphasis == 0 and not remove_dc
-    for f in range(n_frames):
-        begin = start + f * hop_length
-        frame = out[f]
-        if is_linear and begin >= 0 and begin + n_fft <= len(y):
-            samples = y[begin : begin + n_fft]
-            for i in range(n_fft):
-                frame[i] = samples[i] * window[i]
-            continue
-        copy_padded(y, begin, before, after, pad_mode, frame)
-        if remove_dc:
-            total = 0.0
-            for i in range(n_taken):
-                total += frame[i]
-            mean = y.dtype.type(total / n_taken)
-            for i in range(n_taken):
-                frame[i] -= mean
-        if preemphasis != 0:
-            for i in range(n_taken - 1, 0, -1):
-                frame[i] -= preemphasis * frame[i - 1]
-            frame[0] -= preemphasis * frame[0]
-        for i in range(n_fft):
-            frame[i] *= window[i]
+    for f in range(len(out)):
+        _window_frame(y, start + f * layout[0], layout, out[f])
+
+
+@jit
+def frame_energies(y: Any, start: int, layout: Any, frame: Any, out: Any) -> None:
+    """Write the energies of what `window_frames` would write; ``frame`` (n_fft,) is scratch."""
+    for f in range(len(out)):
+        _window_frame(y, start + f * layout[0], layout, frame)
+        total = 0.0
+        for i in range(len(frame)):
+            total += frame[i] * frame[i]
+        out[f] = total

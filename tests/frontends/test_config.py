@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+import fastmel
 from fastmel import MelConfig, ParameterError
 
 BAD = [
@@ -28,6 +29,25 @@ BAD = [
     ({"norm": "mel"}, "norm='mel'"),
     ({"top_db": 80}, "top_db=80 needs a logarithm"),
     ({"top_db": -1, "log": "db"}, "top_db=-1"),
+    ({"win_length": 400, "frame_length": 300}, "longer than n_fft and frame_length=300"),
+    ({"scale": 0}, "scale=0 is not a number > 0"),
+    ({"dither": -1}, "dither=-1 is not a number >= 0"),
+    ({"seed": 1.5}, "seed=1.5 is not an integer >= 0"),
+    ({"preemphasis": "0.97"}, "preemphasis='0.97' is not a number"),
+    ({"preemphasis_of": "batch"}, "preemphasis_of='batch' is not one of 'frame', 'signal'"),
+    ({"padding": 3}, "padding=3 is not a pair of integers"),
+    ({"padding": (3, 4.5)}, "padding=4.5 is not an integer"),
+    ({"stack": (2, 0)}, "stack=0 is not a positive integer"),
+    ({"power_offset": 1e-9}, "power_offset=1e-09 needs power=1, not 2"),
+    ({"guard": "add", "ref": 2.0}, 'guard="add" needs ref=1'),
+    ({"peak": 1.5}, "peak=1.5 needs top_db"),
+    ({"repeat": True}, "repeat=True needs n_samples"),
+    ({"n_mfcc": 200}, "n_mfcc=200 is more than n_mels=128"),
+    ({"offset": [1.0, 2.0]}, "offset has 2 values; give one, or one for each of the 128 features"),
+    ({"gain": [[1.0]]}, "gain is not a finite number or a sequence"),
+    ({"gain": float("inf")}, "gain=inf is not a number"),
+    ({"layout": "mel"}, "layout='mel' is not one of 'mels_first', 'frames_first'"),
+    ({"dtype": "int16"}, "dtype='int16' is not one of"),
     ({"window": np.ones(100)}, r"the window has shape \(100,\); give 2048 values"),
 ]
 
@@ -56,3 +76,28 @@ def test_repr_shows_what_differs():
     config = MelConfig(sr=16000, n_fft=np.int64(512), window=("kaiser", 4.0))
     assert repr(config) == "MelConfig(sr=16000, n_fft=512, window=('kaiser', 4.0))"
     assert eval(repr(config)) == config
+
+
+def test_json_holds_what_differs():
+    config = MelConfig(sr=16000, padding=(3, 4), stack=(2, 2), gain=[1.0, 2.0], n_mels=1, n_fft=512)
+    assert json.loads(config.to_json()) == {
+        "sr": 16000, "n_fft": 512, "n_mels": 1, "padding": [3, 4], "stack": [2, 2],
+        "gain": [1.0, 2.0],
+    }  # fmt: skip
+    assert MelConfig.from_json(config.to_json()) == config
+    assert MelConfig().to_json() == "{}"
+    with pytest.raises(ParameterError, match="is not JSON"):
+        MelConfig.from_json("{")
+    with pytest.raises(ParameterError, match="give a JSON object"):
+        MelConfig.from_json("[1]")
+    with pytest.raises(ParameterError, match="no n_mel"):
+        MelConfig.from_json('{"n_mel": 3}')
+
+
+def test_every_preset_is_plain_data():
+    for name in fastmel.frontends.names():
+        config = fastmel.frontends.preset(name)
+        assert MelConfig.from_json(config.to_json()) == config
+        assert MelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+        assert eval(repr(config)) == config
+        assert len(fastmel.frontends.describe(name)) < 100

@@ -1,4 +1,5 @@
 import inspect
+import pickle
 
 import librosa
 import numpy as np
@@ -97,3 +98,96 @@ def test_lists_are_float64():
 
 def test_repr_names_the_engine():
     assert repr(fastmel.MelSpectrogram(n_mels=40)) == "MelSpectrogram(n_mels=40, engine='fused')"
+
+
+@pytest.mark.parametrize("name", ["whisper", "nemo", "kaldi", "sensevoice", "kaldi-mfcc"])
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_a_list_of_signals_is_a_list_of_results(rng, name, threads):
+    transform = fastmel.frontend(name)
+    lengths = [16000, 400, 7000, 401, 32011, 900, 16000, 1000]
+    signals = [rng.standard_normal(n).astype(np.float32) for n in lengths]
+    before = fastmel.get_num_threads()
+    try:
+        fastmel.set_num_threads(threads)
+        results = transform(signals)
+    finally:
+        fastmel.set_num_threads(before)
+    assert isinstance(results, list)
+    for y, result in zip(signals, results, strict=True):
+        np.testing.assert_array_equal(result, transform(y))
+    padded, n_frames = transform.batch(signals)
+    is_turned = transform.config.layout == "frames_first"
+    assert padded.shape[0] == len(signals)
+    for row, result, n in zip(padded, results, n_frames, strict=True):
+        row, result = (row.T, result.T) if is_turned else (row, result)
+        assert result.shape[1] == n
+        np.testing.assert_array_equal(row[:, :n], result)
+        np.testing.assert_array_equal(row[:, n:], transform.config.pad_value)
+
+
+def test_lists_are_checked(rng):
+    transform = fastmel.frontend("kaldi")
+    y = rng.standard_normal(1000).astype(np.float32)
+    assert transform([y[:10], y])[0].shape == (0, 80)
+    with pytest.raises(fastmel.ParameterError, match="has no single out"):
+        transform([y], out=np.empty((1, 4, 80), dtype=np.float32))
+    with pytest.raises(fastmel.ParameterError, match="no signal to make a batch of"):
+        transform.batch([])
+    with pytest.raises(fastmel.ParameterError, match="floating-point, not int16"):
+        transform([y, np.zeros(1000, dtype=np.int16)])
+    with pytest.raises(fastmel.ParameterError, match="not finite"):
+        transform([y, np.full(1000, np.nan, dtype=np.float32)])
+
+
+def test_frames_and_times_are_those_of_the_result(rng):
+    for name in fastmel.frontends.names():
+        transform = fastmel.frontend(name)
+        time = -1 if transform.config.layout == "mels_first" else 0
+        for n_samples in (600, 1600, 1601, 16000):
+            result = transform(rng.standard_normal(n_samples).astype(np.float32))
+            assert transform.frames(n_samples) == result.shape[time], (name, n_samples)
+            assert len(transform.times(result.shape[time])) == result.shape[time]
+    # an impulse is loudest in the frame whose time is nearest
+    for name, normalize in (("whisper", None), ("kaldi", None), ("k2", None), ("hifigan", None)):
+        transform = fastmel.frontend(name, normalize=normalize)
+        y = np.zeros(16000, dtype=np.float32)
+        y[8000] = 0.9
+        result = transform(y)
+        result = result if transform.config.layout == "mels_first" else result.T
+        loudest = result.astype(float).mean(axis=0).argmax()
+        times = transform.times(result.shape[1])
+        assert abs(times - 8000 / transform.sample_rate).argmin() == loudest, name
+
+
+def test_it_can_be_pickled(rng):
+    transform = fastmel.frontend("seamless", engine="scipy")
+    copy = pickle.loads(pickle.dumps(transform))
+    assert repr(copy) == repr(transform)
+    y = rng.standard_normal(4000).astype(np.float32)
+    np.testing.assert_array_equal(copy(y), transform(y))
+
+
+def test_every_field_of_the_configuration_can_be_given():
+    transform = fastmel.MelSpectrogram(preemphasis=0.9, layout="frames_first")
+    assert transform.config == fastmel.MelConfig(preemphasis=0.9, layout="frames_first")
+    with pytest.raises(fastmel.ParameterError, match="MelConfig has no premphasis"):
+        fastmel.MelSpectrogram(premphasis=0.9)
+
+
+def test_tensors_give_tensors(rng):
+    torch = pytest.importorskip("torch")
+    transform = fastmel.frontend("kaldi")
+    y = rng.standard_normal((2, 4000)).astype(np.float32)
+    found = transform(torch.from_numpy(y))
+    assert isinstance(found, torch.Tensor)
+    np.testing.assert_array_equal(found.numpy(), transform(y))
+    out = torch.empty(2, 23, 80)
+    assert transform(torch.from_numpy(y), out=out) is out
+    np.testing.assert_array_equal(out.numpy(), transform(y))
+    listed = transform([torch.from_numpy(row) for row in y])
+    assert all(isinstance(result, torch.Tensor) for result in listed)
+    padded, lengths = transform.batch([torch.from_numpy(row) for row in y])
+    assert isinstance(padded, torch.Tensor)
+    assert isinstance(lengths, torch.Tensor)
+    stream = transform.stream()
+    assert isinstance(stream.push(torch.from_numpy(y[0])), torch.Tensor)
