@@ -104,6 +104,7 @@ def _rms_of_spectrogram(S: NDArray[Any], frame_length: int, dtype: np.dtype[Any]
     pairs[0] /= 2
     if frame_length % 2 == 0:
         pairs[-1] /= 2
+    energy: NDArray[np.float64]
     if magnitude.flags.c_contiguous:
         n_rows = math.prod(S.shape[:-2])
         rows = _rows(magnitude, dtype).reshape(n_rows, n_bins, n_frames)
