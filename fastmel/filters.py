@@ -70,7 +70,7 @@ def mel(
     Raises
     ------
     ParameterError
-        If `norm` is none of the above.
+        If `norm` is none of the above, or `n_fft` is negative.
 
     Warns
     -----
@@ -85,6 +85,8 @@ def mel(
     if isinstance(norm, str) and norm != "slaney":
         raise ParameterError(f"Unsupported norm={norm}; use 'slaney', a number or None")
     n_bins = int(1 + n_fft // 2)  # an n_fft that is no number is a TypeError here, as in librosa
+    if n_bins < 1:
+        raise ParameterError(f"{n_fft=} must be positive")
     bins = fft_frequencies(sr=sr, n_fft=n_fft)[:n_bins]
     edges = mel_frequencies(
         int(n_mels) + 2, fmin=fmin, fmax=float(sr) / 2 if fmax is None else fmax, htk=htk

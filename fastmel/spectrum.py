@@ -675,6 +675,8 @@ def _smooth(
         if b == 0:
             raise ParameterError("b=0 smooths nothing in: give a b > 0, or the state zi")
         zi = np.full([1] * ref.ndim, 1.0 - b)
+    if not -ref.ndim <= axis < ref.ndim:
+        raise ParameterError(f"{axis=} is not one of the {ref.ndim} axes of S")
     before, after = ref.shape[:axis], ref.shape[axis:][1:]
     shape = (*before, 1, *after)
     if np.ndim(zi) != ref.ndim or any(

@@ -215,6 +215,7 @@ def normalize(
     ParameterError
         If S is not finite or an argument is not one of the above.
     """
+    S = np.asanyarray(S)
     if threshold is None:
         floating = np.issubdtype(S.dtype, np.inexact)
         threshold = float(np.finfo(S.dtype if floating else np.float32).tiny)

@@ -104,13 +104,16 @@ def spectral_bandwidth(
     Raises
     ------
     ParameterError
-        If neither `y` nor `S` is given, or `S` is not a finite real non-negative spectrogram.
+        If neither `y` nor `S` is given, `S` is not a finite real non-negative spectrogram, `p` is
+        not positive, or `freq` or `centroid` does not fit.
 
     Examples
     --------
     >>> spectral_bandwidth(S=np.array([[1.0], [0.0], [1.0]]), sr=16000)
     array([[4000.]])
     """
+    if not p > 0:
+        raise ParameterError(f"{p=} must be positive: 2 gives the standard deviation")
     from fastmel.kernels.moments import bandwidths
 
     S, n_fft = _spectrogram(y, S, n_fft, hop_length, win_length, window, center, pad_mode)
@@ -119,7 +122,7 @@ def spectral_bandwidth(
         centroid = _centroid(S, freq)
     spectra = _frames_of(_shares(S) if norm else S)
     shape = (*S.shape[:-2], 1, S.shape[-1])
-    centres = np.broadcast_to(centroid, shape).astype(np.float64).ravel()
+    centres = _fit(centroid, shape, "centroid", S).astype(np.float64).ravel()
     width = np.empty(len(spectra))
     bandwidths(spectra, _lines(freq, S), centres, float(p), bool(norm), _tiny(S), width)
     if norm:
@@ -321,8 +324,19 @@ def _frames_of(S: NDArray[Any]) -> NDArray[Any]:
 def _lines(freq: NDArray[Any], S: NDArray[Any]) -> NDArray[np.float64]:
     """Return the bins' frequencies as (1 or frames, bins)."""
     if freq.ndim == 1:
-        return np.broadcast_to(freq, S.shape[-2]).astype(np.float64)[np.newaxis]
-    return _frames_of(np.broadcast_to(freq, S.shape).astype(np.float64))
+        return _fit(freq, S.shape[-2:-1], "freq", S).astype(np.float64)[np.newaxis]
+    return _frames_of(_fit(freq, S.shape, "freq", S).astype(np.float64))
+
+
+def _fit(values: Any, shape: tuple[int, ...], name: str, S: NDArray[Any]) -> NDArray[Any]:
+    """Broadcast an argument that goes with `S`."""
+    try:
+        return np.broadcast_to(values, shape)
+    except ValueError:
+        raise ParameterError(
+            f"{name}.shape={np.shape(values)} does not fit S.shape={S.shape}: give an array of "
+            f"shape {shape}"
+        ) from None
 
 
 def _tiny(S: NDArray[Any]) -> float:

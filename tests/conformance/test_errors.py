@@ -151,10 +151,6 @@ BAD = {
     "spectral_centroid: complex": (lambda lib: lib.feature.spectral_centroid(S=D), "complex"),
     "spectral_centroid: negative": (lambda lib: lib.feature.spectral_centroid(S=-S), "negative"),
     "spectral_centroid: holes": (lambda lib: lib.feature.spectral_centroid(S=S * np.nan), "finite"),
-    "spectral_centroid: freq": (
-        lambda lib: lib.feature.spectral_centroid(S=S, freq=np.ones(3)),
-        "(3,",
-    ),
     "spectral_bandwidth: complex": (lambda lib: lib.feature.spectral_bandwidth(S=D), "complex"),
     "spectral_rolloff: roll_percent": (
         lambda lib: lib.feature.spectral_rolloff(S=S, roll_percent=1),
@@ -167,9 +163,21 @@ BAD = {
         lambda lib: lib.feature.zero_crossing_rate(Y, hop_length=0),
         "hop_length: 0",
     ),
+    "mel_to_stft: twice n_mels": (
+        lambda lib: lib.feature.inverse.mel_to_stft(S[:40], n_mels=3),
+        "n_mels",
+    ),
+    "mfcc_to_mel: lifter": (
+        lambda lib: lib.feature.inverse.mfcc_to_mel(S[:20], lifter=-1),
+        "lifter=-1",
+    ),
+    "mfcc_to_mel: norm": (lambda lib: lib.feature.inverse.mfcc_to_mel(S, norm="orth"), "orth"),
+    "mfcc_to_audio: lifter": (
+        lambda lib: lib.feature.inverse.mfcc_to_audio(S[:20], lifter=-1),
+        "lifter=-1",
+    ),
     "filters.mel: norm": (lambda lib: lib.filters.mel(sr=16000, n_fft=512, norm="slane"), "slane"),
     "filters.mel: negative norm": (lambda lib: lib.filters.mel(sr=16000, n_fft=512, norm=-2), "-2"),
-    "filters.mel: n_fft": (lambda lib: lib.filters.mel(sr=16000, n_fft=-4), "negative"),
     "filters.mel: n_mels": (
         lambda lib: lib.filters.mel(sr=16000, n_fft=512, n_mels=-1),
         "negative",
@@ -302,6 +310,28 @@ CHECKED = {
         "(257,)",
         "IndexError",
     ),
+    "spectral_centroid: freq": (
+        lambda lib: lib.feature.spectral_centroid(S=S, freq=np.ones(3)),
+        "freq.shape=(3,)",
+        "ValueError",
+    ),
+    "spectral_bandwidth: centroid": (
+        lambda lib: lib.feature.spectral_bandwidth(S=S, centroid=np.ones(3)),
+        "centroid.shape=(3,)",
+        "IndexError",
+    ),
+    "spectral_bandwidth: p": (
+        lambda lib: lib.feature.spectral_bandwidth(S=S, p=0),
+        "p=0",
+        "ZeroDivisionError",
+    ),
+    "pcen: axis": (lambda lib: lib.pcen(S, axis=5), "axis=5", "ValueError"),
+    "mel_to_audio: length": (
+        lambda lib: lib.feature.inverse.mel_to_audio(S[:40], n_fft=512, n_iter=1, length=-1),
+        "length=-1",
+        "ValueError",
+    ),
+    "filters.mel: n_fft": (lambda lib: lib.filters.mel(sr=16000, n_fft=-4), "=-4", "ValueError"),
     "preemphasis: zi": (
         lambda lib: lib.effects.preemphasis(Y, zi=np.ones(5)),
         "(5,)",
