@@ -38,7 +38,7 @@ _FASTER = {
         "zero_crossing_rate": "fastmel.feature",
     },
     "librosa.feature.inverse": {"mel_to_stft": "fastmel.feature.inverse"},
-    "librosa.feature.utils": {"stack_memory": "fastmel.feature"},
+    "librosa.feature.utils": {"delta": "fastmel.feature", "stack_memory": "fastmel.feature"},
 }
 
 #: the types of what the kernels compute with
