@@ -24,12 +24,12 @@ def bench_import(compare):
         "import librosa": python("import librosa"),
         "no import": python("pass"),
     }
-    compare(python("import fastmel"), rivals, max_rounds=15)
+    compare(python("import fastmel"), rivals, patience=8.0)
 
 
 def bench_first_result_warm_cache(compare, tmp_path):
     ours = python(FIRST_RESULT.format("fastmel"), FASTMEL_CACHE_DIR=str(tmp_path))
-    compare(ours, {"librosa": python(FIRST_RESULT.format("librosa"))}, max_rounds=7)
+    compare(ours, {"librosa": python(FIRST_RESULT.format("librosa"))}, patience=22.0)
 
 
 def bench_first_result_ever(benchmark, tmp_path_factory):

@@ -12,9 +12,6 @@ from threadpoolctl import threadpool_limits
 
 import fastmel
 
-#: what one comparison may take, seconds
-PATIENCE = 4.0
-
 
 @pytest.fixture(autouse=True)
 def one_thread():
@@ -30,15 +27,15 @@ def one_thread():
 def compare(benchmark):
     """Make a function that times a call in turns with its rivals and keeps their figures.
 
-    ``compare(ours, {"librosa": theirs}, frames=case.n_frames)`` adds to the benchmark's
-    ``extra_info`` the frames of a call, and for each rival its median in seconds and the
-    median ratio of its time to ours.
+    ``compare(ours, {"librosa": theirs}, frames=case.n_frames)`` takes about four seconds, or
+    `patience`, and adds to the benchmark's ``extra_info`` the frames of a call, and for each rival
+    its median in seconds and the median ratio of its time to ours.
     """
 
-    def run(ours, rivals, frames=None, max_rounds=200):
+    def run(ours, rivals, frames=None, patience=4.0):
         for call in (ours, *rivals.values()):
             call()  # compile, load, plan
-        rounds = _rounds([ours, *rivals.values()], max_rounds)
+        rounds = _rounds([ours, *rivals.values()], patience)
         times = {name: [] for name in rivals}
 
         def take_turns():
@@ -64,8 +61,8 @@ def compare(benchmark):
     return run
 
 
-def _rounds(calls, most):
+def _rounds(calls, patience):
     start = time.perf_counter()
     for call in calls:
         call()
-    return max(5, min(most, int(PATIENCE / (time.perf_counter() - start))))
+    return max(5, min(200, int(patience / (time.perf_counter() - start))))

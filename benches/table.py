@@ -1,10 +1,11 @@
-"""Measure, and write the figures into README.md and benches/results.json.
+"""Measure, and write the figures into README.md, benches/README.md and benches/results.json.
 
 Run from an environment with the ``bench`` extra, on a machine that does nothing else:
 
-    python benches/table.py
+    python benches/table.py         # everything, ten minutes
+    python benches/table.py calls   # benches/README.md: every call against librosa's
 
-Takes about five minutes. What is measured and how is in the bench files and in conftest.py.
+What is measured and how is in the bench files and in conftest.py.
 """
 
 import json
@@ -18,13 +19,14 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
+CALLS = HERE / "README.md"
 RESULTS = HERE / "results.json"
 
 BEGIN = "<!-- speed table, written by benches/table.py -->\n"
 END = "<!-- end of speed table -->"
 
 #: in the order of the table
-BENCHES = [f"bench_{name}.py" for name in ("mel", "threads", "calls", "startup", "memory")]
+BENCHES = [f"bench_{name}.py" for name in ("mel", "threads", "startup", "memory")]
 
 #: the case that is measured again as a processor without AVX-512 would run it
 EIGHT_LANES = "bench_mel.py::bench_log_mel[60 s, 22.05 kHz, 2048/512/128]"
@@ -96,7 +98,39 @@ def table(results):
     )
 
 
-def main():
+def environment(report):
+    """Describe where a report's figures come from."""
+    packages = ("fastmel", "librosa", "numpy", "scipy", "numba")
+    versions = ", ".join(f"{package} {version(package)}" for package in packages)
+    return {
+        "machine": report["machine_info"]["cpu"]["brand_raw"],
+        "versions": f"Python {platform.python_version()}, {versions}",
+    }
+
+
+def replace_table(path, text):
+    """Put a table between the marks in a file."""
+    before, rest = path.read_text().split(BEGIN)
+    path.write_text(before + BEGIN + text + END + rest.split(END)[1])
+
+
+def write_calls():
+    """Measure every call, and write benches/README.md."""
+    report = measure("bench_calls.py")
+    lines = []
+    for entry in digest(report):
+        name = entry["bench"].removeprefix("bench_call[").removesuffix("]")
+        rival = entry["rivals"]["librosa"]
+        ours, theirs = time_text(entry["median"]), time_text(rival["median"])
+        lines.append(f"| {name} | {ours} | {theirs} | {rival['ratio']:.3g}x |")
+    where = environment(report)
+    head = ["", "| call | fastmel | librosa | ratio |", "|---|---|---|---|"]
+    replace_table(
+        CALLS, "\n".join([f"{where['machine']}; {where['versions']}.", *head, *lines, ""])
+    )
+
+
+def write_all():
     report = measure(*BENCHES)
     with tempfile.TemporaryDirectory() as cache:
         narrow = measure(
@@ -105,19 +139,12 @@ def main():
             NUMBA_CPU_FEATURES="",
             FASTMEL_CACHE_DIR=cache,
         )
-    packages = ("fastmel", "librosa", "numpy", "scipy", "numba")
-    results = {
-        "machine": report["machine_info"]["cpu"]["brand_raw"],
-        "versions": ", ".join(
-            [f"Python {platform.python_version()}", *(f"{p} {version(p)}" for p in packages)]
-        ),
-        "benches": digest(report) + digest(narrow, note=", 8 lanes (AVX2)"),
-    }
+    benches = digest(report) + digest(narrow, note=", 8 lanes (AVX2)")
+    results = environment(report) | {"benches": benches}
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    before, rest = README.read_text().split(BEGIN)
-    after = rest.split(END)[1]
-    README.write_text(before + BEGIN + table(results) + END + after)
+    replace_table(README, table(results))
+    write_calls()
 
 
 if __name__ == "__main__":
-    main()
+    write_calls() if sys.argv[1:] == ["calls"] else write_all()
