@@ -1,11 +1,14 @@
 """MelStream: samples in as they come, frames out; the sum of the parts is the offline result.
 
+samples -> padded signal -> bands -> (statistics so far) -> features -> (stacks)
+
 A stream lays the padded signal piece by piece before the transform's own engine: the padding at
 the beginning is made once its samples are there, the padding at the end by :meth:`MelStream.flush`,
 and a frame is computed as soon as the samples under its window are known. An engine computes each
 frame by itself, so its bits are those that the whole signal gives.
 """
 
+import copy
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -16,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastmel import arrays, engines, util
-from fastmel.engines.plan import SpectrumPlan
+from fastmel.engines.plan import MelPlan, SpectrumPlan
 from fastmel.exceptions import ParameterError
 
 from . import features
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MelStream"]
 
+Array = NDArray[Any]
+
 #: samples that are computed at once: what bounds the memory of a long push
 _BLOCK = 1 << 16
 
@@ -35,7 +40,7 @@ _CHOICES = {
     "top_db": "peak=... for a fixed largest value, running=True for the largest so far, or "
     "top_db=None for none",
     "normalize": "running=True for the statistics of the frames so far, or normalize=None",
-    "ref": "a number",
+    "ref": "ref=1.0 or another number",
     "n_frames": "n_frames=None",
     "repeat": "repeat=False",
 }
@@ -57,6 +62,7 @@ class MelStream:
     Examples
     --------
     >>> import numpy as np
+    >>> import fastmel
     >>> stream = fastmel.frontend("kaldi").stream()
     >>> stream.push(np.zeros(400, dtype=np.float32)).shape
     (1, 80)
@@ -67,78 +73,39 @@ class MelStream:
     """
 
     def __init__(self, transform: "MelSpectrogram", *, running: bool = False) -> None:
-        config, plan = transform.config, transform._plan
-        _check_streams(config, running)
-        self.config, self.running = config, running
+        _check_streams(transform.config, running)
+        self.config, self.running = transform.config, running
         self._transform = transform
-        # what frames are computed with: samples that are conditioned and padded already, and a
-        # range that is this class's business
-        self._config = replace(config, top_db=None, peak=None) if running else config
-        self._padded = plan.spectrum
-        self._plan = replace(plan, spectrum=_bare(plan.spectrum))
-        if plan.energy is not None:
-            self._plan = replace(self._plan, energy=_bare(plan.energy))
-        mode, before, after = config.pad_mode, self._padded.before, self._padded.after
-        #: samples of the signal that the padding before it and after it is made of
-        self._n_head = (
-            {"reflect": before + 1, "symmetric": before}.get(mode, 1) if before > 0 else 0
-        )
-        self._n_tail = {"reflect": after + 1, "symmetric": after}.get(mode, 1) if after > 0 else 0
-        self._n_needed = self._samples_of_a_frame()
+        # the range is this class's business if it is of the frames so far
+        self._config = replace(self.config, top_db=None, peak=None) if running else self.config
+        plan = transform._plan
+        energy = None if plan.energy is None else _unpadded(plan.energy)
+        self._plan = replace(plan, spectrum=_unpadded(plan.spectrum), energy=energy)
         self.reset()
 
     def __repr__(self) -> str:
         return f"<MelStream of {self._transform!r} after {self._n_pushed} samples>"
 
-    def _samples_of_a_frame(self) -> int:
-        """Padded samples from a frame's place on: those its window sees, or those that count it."""
-        spectrum = self._padded
-        frame_length = spectrum.frame_length + spectrum.n_dropped * spectrum.hop_length
-        return max(spectrum.start + spectrum.n_taken, frame_length - spectrum.after)
-
     @property
     def look_ahead(self) -> int:
         """Samples from ``t * hop_length`` on that frame t needs, or the stack that begins there."""
-        n_more = self._frames_ahead * self.config.hop_length
-        return self._n_needed - self._padded.before + n_more
+        n_more = self._stacks.n_ahead * self.config.hop_length
+        return self._signal.n_needed - self._transform._plan.spectrum.before + n_more
 
     @property
     def latency(self) -> int:
         """Samples from the middle of a frame's window to the one that completes the frame."""
-        middle = self._padded.start + self._padded.n_taken // 2
-        return self._n_needed - middle + self._frames_ahead * self.config.hop_length
-
-    @property
-    def _frames_ahead(self) -> int:
-        """Frames that a stack needs after the one at its place."""
-        if self.config.stack is None:
-            return 0
-        return self.config.stack[0] - 1 - self._stack_lead
-
-    @property
-    def _stack_lead(self) -> int:
-        """Frames that a stack has before its place."""
-        is_edge = self.config.stack is not None and self.config.stack_ends == "edge"
-        return (self.config.stack[0] - 1) // 2 if is_edge and self.config.stack else 0
+        spectrum = self._transform._plan.spectrum
+        n_more = self._stacks.n_ahead * self.config.hop_length
+        return self._signal.n_needed - spectrum.start - spectrum.n_taken // 2 + n_more
 
     def reset(self) -> None:
         """Begin a new signal."""
-        n_features = self.config.n_features // (self.config.stack or (1,))[0]
         self._is_open = True
-        self._dtype: np.dtype[Any] | None = None  # the first chunk's
-        self._n_buffered: int
-        self._n_pushed = 0  # samples of the signal so far
-        self._last: Any = 0  # the one before, with its noise
-        # padded samples from `origin` on, counted from the padding's first; the padding itself is
-        # missing until its samples are there
-        self._renew(np.empty(0, dtype=np.float32), 0)
-        self._origin = self._padded.before
-        self._has_head = self._padded.before <= 0
-        self._n_frames = 0  # computed
-        self._kept: NDArray[Any] = np.empty((0, n_features), dtype=np.float32)  # for stacks
-        self._n_stacks = 0
-        self._peak = -np.inf
-        self._moments = np.zeros((2, n_features))
+        self._n_pushed = 0
+        self._signal = _PaddedSignal(self._transform._plan.spectrum)
+        self._so_far = _SoFar(self.config)
+        self._stacks = _Stacks(self.config)
 
     def push(self, chunk: Any) -> Any:
         """Take the next samples and return the frames that they complete.
@@ -160,7 +127,8 @@ class MelStream:
             stream is left as it was.
         """
         y = chunk if type(chunk) is np.ndarray else np.asarray(arrays.as_numpy(chunk))
-        if not (self._is_open and y.ndim == 1 and y.dtype is self._dtype) or _may_be_infinite(y):
+        is_like_before = self._is_open and y.ndim == 1 and y.dtype is self._signal.dtype
+        if not is_like_before or _may_be_infinite(y):
             y = self._checked(y)
         if len(y) <= _BLOCK:
             result = self._advance(y)
@@ -169,274 +137,46 @@ class MelStream:
             result = np.concatenate(parts, axis=self._time_axis)
         return result if y is chunk else arrays.like(chunk, result)
 
-    def _checked(self, y: NDArray[Any]) -> NDArray[Any]:
-        """Check a chunk that is not plainly like those before it; the first one sets the type."""
-        if not self._is_open:
-            raise ParameterError("this stream was flushed; begin a new signal with reset()")
-        if y.ndim != 1:
-            raise ParameterError(
-                f"a chunk of a stream has one dimension, and this one's shape is {y.shape}"
-            )
-        util.valid_audio(y)
-        real = np.dtype(np.float64 if y.dtype.itemsize >= 8 else np.float32)
-        if self._dtype not in (None, real):
-            raise ParameterError(
-                f"this chunk is {real}, and the stream began with {self._dtype}; convert it"
-            )
-        self._dtype = real
-        return y.astype(real, copy=False)
-
-    def flush(self) -> NDArray[Any]:
+    def flush(self) -> Array:
         """End the signal and return the frames that are left.
 
         Returns
         -------
         ndarray, shape (n_mels, n_frames)
             (n_frames, n_mels) with ``layout="frames_first"``.
+
+        Raises
+        ------
+        ParameterError
+            If the stream was flushed already.
         """
         if not self._is_open:
             raise ParameterError("this stream was flushed already; begin a new one with reset()")
-        real = self._dtype or np.dtype(np.float32)
-        self._dtype = real
+        real = self._signal.dtype or np.dtype(np.float32)
         n_zeros = self._transform._n_fitted(self._n_pushed) - self._n_pushed
         parts = [
             self._advance(np.zeros(min(_BLOCK, n_zeros - i), dtype=real))
             for i in range(0, n_zeros, _BLOCK)
         ]
         self._is_open = False
-        return np.concatenate([*parts, self._finish()], axis=self._time_axis)
+        n_left = self._signal.finish(self._n_pushed)
+        return np.concatenate([*parts, self._features(n_left, at_end=True)], axis=self._time_axis)
 
-    def frames_of(self, chunks: Iterable[Any]) -> Iterator[NDArray[Any]]:
+    def frames_of(self, chunks: Iterable[Any]) -> Iterator[Any]:
         """Push every chunk and flush: yield frames wherever there are some."""
         for chunk in chunks:
             frames = self.push(chunk)
-            if frames.size:
+            if len(frames) and frames.shape[self._time_axis]:
                 yield frames
         yield self.flush()
 
-    @cached_property
-    def _time_axis(self) -> int:
-        return int(self.config.layout == "mels_first")
-
-    # samples
-
-    def _advance(self, y: NDArray[Any]) -> NDArray[Any]:
-        """Take samples and compute the frames that are certain now."""
-        if self.config.n_samples is not None:
-            y = y[: max(self.config.n_samples - self._n_pushed, 0)]
-        n = len(y)
-        self._append(self._conditioned(y) if self._padded.conditioning else y)
-        self._n_pushed += n
-        if not self._has_head:
-            if self._n_buffered < self._n_head:
-                return self._compute(0)
-            self._make_head()
-        n_known = self._origin + self._n_buffered - self._n_needed
-        n_frames = n_known // self.config.hop_length + 1 - self._n_frames
-        return self._compute(n_frames if n_frames > 0 else 0)
-
-    def _finish(self) -> NDArray[Any]:
-        """Pad the end and compute the frames that are left."""
-        if not self._has_head:
-            self._make_head()
-        if self._padded.after > 0:
-            self._make_tail()
-        n_frames = self._padded.n_frames(self._n_pushed)
-        if self._n_pushed == 0 and self._n_head + self._n_tail > 0 and self._is_made_of_samples:
-            n_frames = 0  # there is nothing to make the padding of
-        return self._compute(n_frames - self._n_frames, at_end=True)
-
-    @property
-    def _is_made_of_samples(self) -> bool:
-        return self.config.pad_mode not in ("constant", "empty")
-
-    def _conditioned(self, y: NDArray[Any]) -> NDArray[Any]:
-        steps = self._padded.conditioning
-        if steps is None or not len(y):
-            return y
-        from fastmel.kernels.frames import condition
-
-        out = np.empty_like(y)
-        self._last = condition(
-            y,
-            self._n_pushed,
-            y.dtype.type(self._last),
-            steps.dither,
-            np.uint64(steps.seed),
-            y.dtype.type(steps.preemphasis),
-            out,
-        )
-        return out[1:] if steps.drops_first and self._n_pushed == 0 else out
-
-    def _append(self, y: NDArray[Any]) -> None:
-        """Add samples to the buffer, which loses those that nothing needs any more."""
-        n = self._n_buffered + len(y)
-        if n > len(self._buffer) or self._buffer.dtype is not y.dtype:
-            first = 0
-            if self._has_head:
-                first = min(self._first_unread, self._n_buffered - self._n_tail)
-                first = min(max(first, 0), self._n_buffered)
-            self._origin += first
-            self._renew(self._buffer[first : self._n_buffered], len(y))
-            n = self._n_buffered + len(y)
-        self._buffer[self._n_buffered : n] = y
-        self._n_buffered = n
-
-    def _renew(self, samples: NDArray[Any], n_more: int) -> None:
-        """Make a new buffer with some samples and room for more."""
-        size = 2 * (len(samples) + n_more) + 8 * self.config.hop_length
-        self._buffer = np.empty(size, dtype=self._dtype)
-        self._buffer[: len(samples)] = samples
-        self._n_buffered = len(samples)
-        self._address = self._buffer.__array_interface__["data"][0]
-
-    def _make_head(self) -> None:
-        """Put the padding before the signal, which the buffer holds from its beginning on."""
-        y = self._buffer[: self._n_buffered]
-        padding = self._padding_of(y, -self._padded.before, self._padded.before)
-        self._renew(np.concatenate([padding, y]), 0)
-        self._origin, self._has_head = 0, True
-
-    def _make_tail(self) -> None:
-        """Put the padding after the signal."""
-        n_signal = self._origin + self._n_buffered - self._padded.before
-        n = min(max(self._n_tail, 1), n_signal)
-        y = self._buffer[self._n_buffered - n : self._n_buffered]
-        self._append(self._padding_of(y, n, self._padded.after))
-
-    def _padding_of(self, y: NDArray[Any], start: int, n: int) -> NDArray[Any]:
-        from fastmel.kernels.frames import PAD_MODES, copy_padded
-
-        out = np.empty(n, dtype=self._dtype)
-        padding = (max(self._padded.before, 0), max(self._padded.after, 0))
-        copy_padded(y, start, *padding, PAD_MODES[self.config.pad_mode], out)
-        return out
-
-    # frames
-
-    def _compute(self, n_frames: int, *, at_end: bool = False) -> NDArray[Any]:
-        """Compute the next frames of the buffer's samples."""
-        bands = self._bands(n_frames)
-        if self._is_finished:
-            return bands
-        config, plan = self._config, self._plan
-        energies = None
-        if plan.energy is not None:
-            energies = np.empty((1, n_frames), dtype=self._dtype)
-            if n_frames:
-                floor, engine = plan.energy_floor, self._transform._forced
-                engines.energy(plan.energy, floor, self._unread(n_frames)[None], energies, engine)
-        values = bands.T if self._is_turned else bands
-        if self.running and n_frames:
-            self._raise_to_range(values)
-        values = features.of_frames(config, plan, values, None if energies is None else energies[0])
-        if self.running and n_frames and config.normalize is not None:
-            values = self._normalized(values)
-        if config.stack is not None:
-            values = self._stacked(values.T, at_end).T
-        features.scale(config, plan, values)
-        result = values.T if config.layout == "frames_first" else values
-        return np.ascontiguousarray(result, dtype=config.dtype or self._dtype)
-
-    def _bands(self, n_frames: int) -> NDArray[Any]:
-        """The bands of the next frames, in the order of memory that follows."""
-        n_mels = self._plan.n_mels
-        out = np.empty((n_frames, n_mels) if self._is_turned else (n_mels, n_frames), self._dtype)
-        if n_frames == 0:
-            return out
-        if self._dtype == np.float32 and self._transform.engine == "fused":
-            first = self._first_unread
-            y = self._address + 4 * first
-            out_address = out.__array_interface__["data"][0]
-            self._mel_of_piece(y, self._n_buffered - first, n_frames, out_address)
-        else:
-            target = out.T if self._is_turned else out
-            y = self._unread(0)
-            engines.mel(self._plan, y[None], target[None], self._transform._forced)
-        self._n_frames += n_frames
-        return out
-
-    @property
-    def _first_unread(self) -> int:
-        """Where in the buffer the next frame begins."""
-        return self._n_frames * self.config.hop_length + self._padded.start - self._origin
-
-    def _unread(self, n_computed: int) -> NDArray[Any]:
-        """The buffer's samples from the next frame on, or from so many frames before."""
-        first = self._first_unread - n_computed * self.config.hop_length
-        return self._buffer[first : self._n_buffered]
-
-    @cached_property
-    def _is_turned(self) -> bool:
-        """Whether the bands of a frame lie side by side."""
-        config = self.config
-        return config.layout == "frames_first" or bool(config.n_mfcc or config.stack)
-
-    @cached_property
-    def _is_finished(self) -> bool:
-        """Whether the bands are the features."""
-        is_plain = self.config.dtype is None and self.config.stack is None
-        return is_plain and not self.running and self._transform._is_finished
-
-    @cached_property
-    def _mel_of_piece(self) -> Any:
-        from fastmel.engines.fused import mel_of_pieces
-
-        return mel_of_pieces(self._plan, is_turned=self._is_turned)
-
-    def _raise_to_range(self, bands: NDArray[Any]) -> None:
-        """Bring each frame into the range below the largest value so far."""
-        if self.config.top_db is None:
-            return
-        peaks = np.maximum.accumulate(np.append(self._peak, bands.max(axis=0)))[1:]
-        self._peak = peaks[-1]
-        extent = features.extent(self.config, self._plan)
-        np.maximum(bands, (peaks - extent).astype(bands.dtype), out=bands)
-
-    def _normalized(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Normalize each frame by the statistics of the frames so far."""
-        from fastmel.kernels.features import standardize_so_far
-
-        config, frames = self.config, np.ascontiguousarray(values.T)
-        standardize_so_far(
-            frames,
-            self._n_frames - len(frames),
-            config.normalize_over == "all",
-            (config.normalize == "std", config.ddof, config.var_eps, config.std_eps),
-            self._moments[0],
-            self._moments[1],
-        )
-        return frames.T
-
-    def _stacked(self, frames: NDArray[Any], at_end: bool) -> NDArray[Any]:
-        """Return the stacks that the next frames complete."""
-        assert self.config.stack is not None, "asked only then"
-        length, step = self.config.stack
-        first = self._n_frames - len(frames) - len(self._kept)
-        frames = np.concatenate([self._kept.astype(frames.dtype), frames])
-        if at_end:
-            n_stacks = features.n_stacks(self.config, self._n_frames)
-        else:
-            n_stacks = max(0, (self._n_frames - 1 - self._frames_ahead) // step + 1)
-        rows = np.arange(self._n_stacks, max(n_stacks, self._n_stacks))[:, None] * step
-        rows = rows + np.arange(length) - self._stack_lead
-        stacks = frames[np.clip(rows, 0, self._n_frames - 1) - first] if rows.size else rows
-        if self.config.stack_ends == "pad":
-            stacks[rows >= self._n_frames] = self.config.pad_value
-        self._n_stacks += len(rows)
-        oldest = min(max(self._n_stacks * step - self._stack_lead, 0), self._n_frames - 1)
-        self._kept = frames[max(oldest - first, 0) :].copy()
-        return stacks.reshape(len(rows), self.config.n_features).astype(frames.dtype)
-
-    # saved states
-
     def save(self) -> dict[str, Any]:
         """Return the state: numbers, strings and arrays, to :meth:`restore` anywhere."""
-        state = {name: getattr(self, name) for name in _STATE}
-        state["_buffer"] = self._buffer[: self._n_buffered]
-        state["_dtype"] = None if self._dtype is None else self._dtype.name
-        copies = {name: np.copy(v) if isinstance(v, np.ndarray) else v for name, v in state.items()}
-        return {"config": self.config.to_json(), "running": self.running, **copies}
+        state: dict[str, Any] = {"config": self.config.to_json(), "running": self.running}
+        state |= {"is_open": self._is_open, "n_pushed": self._n_pushed}
+        for name, part in self._parts.items():
+            state[name] = {key: x for key, x in vars(part).items() if key not in ("plan", "config")}
+        return copy.deepcopy(state)
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a saved state.
@@ -450,24 +190,301 @@ class MelStream:
             raise ParameterError(
                 f"this is the state of a stream of {state.get('config')}; restore it there"
             )
-        for name in _STATE:
-            value = state[name]
-            setattr(self, name, value.copy() if isinstance(value, np.ndarray) else value)
-        self._dtype = None if self._dtype is None else np.dtype(self._dtype)
-        self._renew(self._buffer, 0)
+        self.reset()
+        self._is_open, self._n_pushed = state["is_open"], state["n_pushed"]
+        for name, part in self._parts.items():
+            vars(part).update(copy.deepcopy(state[name]))
+        self._signal.renew(self._signal.samples, 0)
+
+    @property
+    def _parts(self) -> dict[str, Any]:
+        return {"signal": self._signal, "so_far": self._so_far, "stacks": self._stacks}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (self._transform, self.running, self.save())
 
+    def _checked(self, y: Array) -> Array:
+        """Check a chunk that is not plainly like those before it; the first one sets the type."""
+        if not self._is_open:
+            raise ParameterError("this stream was flushed; begin a new signal with reset()")
+        if y.ndim != 1:
+            raise ParameterError(
+                f"a chunk of a stream has one dimension, and this one's shape is {y.shape}"
+            )
+        util.valid_audio(y)
+        real = np.dtype(np.float64 if y.dtype.itemsize >= 8 else np.float32)
+        if self._signal.dtype not in (None, real):
+            raise ParameterError(
+                f"this chunk is {real}, and the stream began with {self._signal.dtype}; convert it"
+            )
+        return y.astype(real, copy=False)
 
-#: the attributes of a stream that change
-_STATE = (
-    "_is_open", "_dtype", "_n_pushed", "_last", "_buffer", "_n_buffered", "_origin", "_has_head",
-    "_n_frames", "_kept", "_n_stacks", "_peak", "_moments",
-)  # fmt: skip
+    def _advance(self, y: Array) -> Array:
+        """Take samples and compute the frames that are certain now."""
+        if self.config.n_samples is not None:
+            y = y[: max(self.config.n_samples - self._n_pushed, 0)]
+        n_frames = self._signal.push(y, self._n_pushed)
+        self._n_pushed += len(y)
+        return self._features(n_frames)
+
+    def _features(self, n_frames: int, *, at_end: bool = False) -> Array:
+        """Compute the next frames of the result."""
+        bands = self._bands(n_frames)
+        if not self._is_finished:
+            return self._finished(bands, at_end)
+        self._signal.n_frames += n_frames
+        return bands
+
+    def _bands(self, n_frames: int) -> Array:
+        """The bands of the next frames, in the order of memory that follows."""
+        signal, n_mels = self._signal, self._plan.n_mels
+        shape = (n_frames, n_mels) if self._is_turned else (n_mels, n_frames)
+        out = np.empty(shape, dtype=signal.dtype or np.float32)
+        if n_frames == 0:
+            return out
+        if signal.dtype == np.float32 and self._transform.engine == "fused":
+            address = out.__array_interface__["data"][0]
+            self._mel_of_piece(*signal.next_samples, n_frames, address)
+        else:
+            y, target = signal.unread, out.T if self._is_turned else out
+            engines.mel(self._plan, y[None], target[None], self._transform._forced)
+        return out
+
+    def _finished(self, bands: Array, at_end: bool) -> Array:
+        """The features of the next frames, of which these are the bands."""
+        config, plan, signal = self._config, self._plan, self._signal
+        values = bands.T if self._is_turned else bands
+        n_frames = values.shape[1]
+        energies = None
+        if plan.energy is not None:
+            energies = np.empty((1, n_frames), dtype=bands.dtype)
+            if n_frames:
+                y, forced = signal.unread[None], self._transform._forced
+                engines.energy(plan.energy, plan.energy_floor, y, energies, forced)
+        if self.running and n_frames:
+            self._so_far.raise_to_range(values, plan)
+        values = features.of_frames(config, plan, values, None if energies is None else energies[0])
+        if self.running and n_frames:
+            values = self._so_far.normalize(values, signal.n_frames)
+        signal.n_frames += n_frames
+        if config.stack is not None:
+            values = self._stacks.push(values.T, signal.n_frames, at_end).T
+        features.scale(config, plan, values)
+        result = values.T if config.layout == "frames_first" else values
+        return np.ascontiguousarray(result, dtype=config.dtype or bands.dtype)
+
+    @cached_property
+    def _time_axis(self) -> int:
+        return int(self.config.layout == "mels_first")
+
+    @cached_property
+    def _is_turned(self) -> bool:
+        """Whether the bands of a frame lie side by side."""
+        config = self.config
+        return config.layout == "frames_first" or bool(config.n_mfcc or config.stack)
+
+    @cached_property
+    def _is_finished(self) -> bool:
+        """Whether the bands are the features."""
+        return self.config.dtype is None and not self.running and self._transform._is_finished
+
+    @cached_property
+    def _mel_of_piece(self) -> Any:
+        from fastmel.engines.fused import mel_of_pieces
+
+        return mel_of_pieces(self._plan, is_turned=self._is_turned)
 
 
-def _bare(spectrum: SpectrumPlan) -> SpectrumPlan:
+class _PaddedSignal:
+    """The conditioned and padded signal, of which the part that is still needed is at hand.
+
+    Places count padded samples from the first one on.
+    """
+
+    def __init__(self, plan: SpectrumPlan) -> None:
+        self.plan = plan
+        self.dtype: np.dtype[Any] | None = None  # the first chunk's
+        self.n_frames = 0  # that have been computed
+        self._last: Any = 0  # the latest sample before pre-emphasis
+        # The padding before the signal is missing until the samples are there that it is made of.
+        self._has_head = plan.before <= 0
+        self._origin = plan.before  # place of the buffer's first sample
+        self._buffer: Array = np.empty(0, dtype=np.float32)
+        self._n_buffered = 0
+        self._address = 0
+
+    @cached_property
+    def n_needed(self) -> int:
+        """Samples from a frame's place on: those under its window, or those that count it."""
+        plan = self.plan
+        frame_length = plan.frame_length + plan.n_dropped * plan.hop_length
+        return max(plan.start + plan.n_taken, frame_length - plan.after)
+
+    @property
+    def samples(self) -> Array:
+        """The samples at hand."""
+        return self._buffer[: self._n_buffered]
+
+    @property
+    def _first(self) -> int:
+        """Where in the buffer the next frame begins."""
+        return self.n_frames * self.plan.hop_length + self.plan.start - self._origin
+
+    @property
+    def unread(self) -> Array:
+        """The samples from the next frame on."""
+        return self._buffer[self._first : self._n_buffered]
+
+    @property
+    def next_samples(self) -> tuple[int, int]:
+        """Address and number of :attr:`unread`."""
+        first = self._first
+        return self._address + first * self._buffer.itemsize, self._n_buffered - first
+
+    def push(self, y: Array, position: int) -> int:
+        """Take the signal's samples from a position on; return how many more frames are certain."""
+        self.dtype = y.dtype
+        self._append(self._conditioned(y, position) if self.plan.conditioning else y)
+        if not self._has_head:
+            if self._n_buffered < self._n_mirrored(self.plan.before):
+                return 0
+            self._make_head()
+        n_known = self._origin + self._n_buffered - self.n_needed
+        return max(n_known // self.plan.hop_length + 1 - self.n_frames, 0)
+
+    def finish(self, n_samples: int) -> int:
+        """Pad the end of a signal of so many samples; return how many frames are left."""
+        plan = self.plan
+        if n_samples == 0 and plan.pad_mode not in ("constant", "empty"):
+            return 0  # there is nothing to make the padding of
+        if not self._has_head:
+            self._make_head()
+        if plan.after > 0:
+            n_signal = self._origin + self._n_buffered - plan.before
+            n = min(max(self._n_mirrored(plan.after), 1), n_signal)
+            self._append(self._padding(self.samples[self._n_buffered - n :], n, plan.after))
+        return plan.n_frames(n_samples) - self.n_frames
+
+    def renew(self, samples: Array, n_more: int) -> None:
+        """Make a new buffer with some samples and room for more."""
+        size = 2 * (len(samples) + n_more) + 8 * self.plan.hop_length
+        self._buffer = np.empty(size, dtype=self.dtype or np.float32)
+        self._buffer[: len(samples)] = samples
+        self._n_buffered = len(samples)
+        self._address = self._buffer.__array_interface__["data"][0]
+
+    def _n_mirrored(self, n_padding: int) -> int:
+        """Samples of the signal that so much padding is made of."""
+        if n_padding <= 0 or self.plan.pad_mode in ("constant", "empty"):
+            return 0
+        return {"reflect": n_padding + 1, "symmetric": n_padding}.get(self.plan.pad_mode, 1)
+
+    def _append(self, y: Array) -> None:
+        """Add samples to the buffer, which loses those that nothing needs any more."""
+        if self._n_buffered + len(y) > len(self._buffer) or self._buffer.dtype is not y.dtype:
+            n_lost = 0
+            if self._has_head:
+                n_tail = self._n_mirrored(self.plan.after)
+                n_lost = max(0, min(self._first, self._n_buffered - n_tail))
+            self._origin += n_lost
+            self.renew(self.samples[n_lost:], len(y))
+        stop = self._n_buffered + len(y)
+        self._buffer[self._n_buffered : stop] = y
+        self._n_buffered = stop
+
+    def _conditioned(self, y: Array, position: int) -> Array:
+        from fastmel.kernels.frames import condition
+
+        steps, real = self.plan.conditioning, y.dtype.type
+        assert steps is not None, "asked only then"
+        out, seed, last = np.empty_like(y), np.uint64(steps.seed), real(self._last)
+        self._last = condition(y, position, last, steps.dither, seed, real(steps.preemphasis), out)
+        return out[1:] if steps.drops_first and position == 0 else out
+
+    def _make_head(self) -> None:
+        """Put the padding before the signal, which the buffer holds from its beginning on."""
+        padding = self._padding(self.samples, -self.plan.before, self.plan.before)
+        self.renew(np.concatenate([padding, self.samples]), 0)
+        self._origin, self._has_head = 0, True
+
+    def _padding(self, y: Array, start: int, n: int) -> Array:
+        """So many samples of the padding of ``y`` from a position on."""
+        from fastmel.kernels.frames import PAD_MODES, copy_padded
+
+        out = np.empty(n, dtype=self._buffer.dtype)
+        before, after = max(self.plan.before, 0), max(self.plan.after, 0)
+        copy_padded(y, start, before, after, PAD_MODES[self.plan.pad_mode], out)
+        return out
+
+
+class _SoFar:
+    """Range and normalization by the frames so far."""
+
+    def __init__(self, config: MelConfig) -> None:
+        self.config = config
+        self._peak = -np.inf
+        self._moments = np.zeros((2, config.n_features))
+
+    def raise_to_range(self, bands: Array, plan: MelPlan) -> None:
+        """Bring each frame (n_mels, n_frames) into the range below the largest value so far."""
+        if self.config.top_db is None:
+            return
+        peaks = np.maximum.accumulate(np.append(self._peak, bands.max(axis=0)))[1:]
+        self._peak = peaks[-1]
+        floors = peaks - features.extent(self.config, plan)
+        np.maximum(bands, floors.astype(bands.dtype), out=bands)
+
+    def normalize(self, values: Array, n_before: int) -> Array:
+        """Normalize each frame (n_features, n_frames) by itself and all before it."""
+        from fastmel.kernels.features import standardize_so_far
+
+        config = self.config
+        if config.normalize is None:
+            return values
+        frames = np.ascontiguousarray(values.T)
+        over_all = config.normalize_over == "all"
+        options = (config.normalize == "std", config.ddof, config.var_eps, config.std_eps)
+        standardize_so_far(frames, n_before, over_all, options, *self._moments)
+        return frames.T
+
+
+class _Stacks:
+    """Concatenations of neighbouring frames, which wait here for the rest of their stack."""
+
+    def __init__(self, config: MelConfig) -> None:
+        self.config = config
+        length, self._step = config.stack or (1, 1)
+        self._n_before = (length - 1) // 2 if config.stack_ends == "edge" else 0
+        self._waiting: Array = np.empty((0, config.n_features // length), dtype=np.float32)
+        self._n_made = 0
+
+    @property
+    def n_ahead(self) -> int:
+        """Frames that a stack needs after the one at its place."""
+        return (self.config.stack or (1, 1))[0] - 1 - self._n_before
+
+    def push(self, frames: Array, n_frames: int, at_end: bool) -> Array:
+        """Take frames, which make it so many; return the stacks (n_stacks, n_features) complete."""
+        frames = np.concatenate([self._waiting.astype(frames.dtype), frames])
+        first, step = n_frames - len(frames), self._step
+        if at_end:
+            n_stacks = features.n_stacks(self.config, n_frames)
+        else:
+            n_stacks = max(0, (n_frames - 1 - self.n_ahead) // step + 1)
+        places = np.arange(self._n_made, max(n_stacks, self._n_made))[:, None] * step
+        rows = places + np.arange(-self._n_before, self.n_ahead + 1)
+        stacks = np.empty((*rows.shape, frames.shape[1]), dtype=frames.dtype)
+        if rows.size:
+            stacks[...] = frames[np.clip(rows, 0, n_frames - 1) - first]
+            if self.config.stack_ends == "pad":
+                stacks[rows >= n_frames] = self.config.pad_value
+        self._n_made += len(rows)
+        oldest = min(max(self._n_made * step - self._n_before, 0), n_frames - 1)
+        self._waiting = frames[max(oldest - first, 0) :].copy()
+        return stacks.reshape(len(rows), self.config.n_features)
+
+
+def _unpadded(spectrum: SpectrumPlan) -> SpectrumPlan:
     """The plan for frames of samples that are conditioned and padded already."""
     return replace(spectrum, before=0, after=0, start=0, conditioning=None)
 
@@ -478,7 +495,7 @@ def _restored(transform: "MelSpectrogram", running: bool, state: dict[str, Any])
     return stream
 
 
-def _may_be_infinite(y: NDArray[Any]) -> bool:
+def _may_be_infinite(y: Array) -> bool:
     """Whether there may be NaN or infinity: the energy costs half of a look at each value."""
     return not math.isfinite(np.vdot(y, y))
 

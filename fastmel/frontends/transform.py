@@ -300,6 +300,8 @@ class MelSpectrogram:
                 f"a signal of {n_samples} samples is shorter than a frame of n_fft="
                 f"{spectrum.n_fft} samples; pad it, or use center=True"
             )
+        if spectrum.conditioning:
+            n_samples = spectrum.conditioning.n_samples(n_samples)
         if n_samples == 0 and n_frames and spectrum.pad_mode not in ("constant", "empty"):
             raise ParameterError(
                 f'an empty signal cannot be padded with pad_mode="{spectrum.pad_mode}"; '
