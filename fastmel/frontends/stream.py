@@ -355,12 +355,12 @@ class _PaddedSignal:
     def finish(self, n_samples: int) -> int:
         """Pad the end of a signal of so many samples; return how many frames are left."""
         plan = self.plan
-        if n_samples == 0 and plan.pad_mode not in ("constant", "empty"):
+        n_signal = self._n_buffered + (self._origin - plan.before if self._has_head else 0)
+        if n_signal == 0 and plan.pad_mode not in ("constant", "empty"):
             return 0  # there is nothing to make the padding of
         if not self._has_head:
             self._make_head()
         if plan.after > 0:
-            n_signal = self._origin + self._n_buffered - plan.before
             n = min(max(self._n_mirrored(plan.after), 1), n_signal)
             self._append(self._padding(self.samples[self._n_buffered - n :], n, plan.after))
         return plan.n_frames(n_samples) - self.n_frames
