@@ -195,6 +195,10 @@ def kaldi(
     [-1, 1]; windows are "povey", "hamming", "hanning", "blackman", "sine" and "rectangular";
     `high_freq` <= 0 counts from half the sampling rate. Also ``dither``, ``seed``,
     ``preemphasis``, ``remove_dc``, ``vtln_warp``, ``vtln_low`` and ``vtln_high``.
+
+    Where these differ: band energies are raised to 2**-23 before the logarithm (to 1.2e-38 in old
+    versions of Kaldi); a band without any FFT bin is constant, as torchaudio's
+    (kaldi-native-fbank refuses it); the energy floor is Kaldi's 0 (torchaudio's is 1).
     """
     win_length = int(sr * 0.001 * frame_length_ms)
     hop_length = int(sr * 0.001 * frame_shift_ms)
@@ -264,8 +268,9 @@ def kaldi_mfcc(
 ) -> MelConfig:
     """Kaldi: compute-mfcc-feats with its options; 13 coefficients of 23 bands, no dither.
 
-    Source: Kaldi's ``feat/feature-mfcc.cc``, kaldi-native-fbank 1.23.0. Takes the options of
-    "kaldi" too.
+    Source: Kaldi's ``feat/feature-mfcc.cc``, kaldi-native-fbank 1.23.0; with
+    ``use_energy=False`` torchaudio.compliance.kaldi 2.11's defaults. Takes the options of "kaldi"
+    too.
     """
     bands = kaldi(n_mels=n_mels, use_energy=use_energy, **options)
     return replace(bands, n_mfcc=n_mfcc, lifter=cepstral_lifter)
@@ -542,7 +547,8 @@ def ast() -> MelConfig:
     """Audio Spectrogram Transformer: Kaldi's, 128 bands of samples in [-1, 1], 1024 frames.
 
     Source: ``ASTFeatureExtractor`` of transformers 5.23, AST 2c612c5c (AudioSet's statistics).
-    ``n_frames=None`` keeps the frames that a signal has.
+    ``n_frames=None`` keeps the frames that a signal has; frames are filled up with zeros before
+    the statistics are applied, which is not the value of silence.
     """
     base = kaldi(n_mels=128, window="hanning", scale=1.0)
     offset, gain = 4.2677393, 1 / (2 * 4.5689974)
@@ -649,7 +655,8 @@ def vggish() -> MelConfig:
 def passt() -> MelConfig:
     """PaSST: pre-emphasis that loses a sample, 128 bands up to 15 kHz, scaled.
 
-    Source: ``AugmentMelSTFT`` of hear21passt 0.0.26, out of training.
+    Source: ``AugmentMelSTFT`` of hear21passt 0.0.26, out of training and as its models set it up;
+    by itself, that class goes up to 15.5 kHz: ``fmax=15500``.
     """
     return MelConfig(
         sr=32000,
