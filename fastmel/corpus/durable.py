@@ -1,9 +1,9 @@
 """Files that are there whole or not at all, whatever happens while they are written.
 
 Every byte of the output goes through the six functions at the top, where tests make it fail. A
-file is written under a temporary name, flushed to the disk, and only then renamed: a rename is
-atomic, but says nothing about the data, which many file systems write later. The folder is flushed
-last, for the rename is data of the folder.
+file is written in the folder ``.partial`` of the output folder, flushed to the disk, and only then
+renamed: a rename is atomic, but says nothing about the data, which many file systems write later.
+The folders are flushed last, for the rename is data of theirs.
 """
 
 import errno
@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
-    "Output", "commit", "create", "failpoint", "is_temporary", "link", "replace", "sync",
-    "sync_folder", "temporary", "write", "write_file",
+    "PARTIAL", "Output", "clear_partial", "commit", "create", "failpoint", "link", "replace",
+    "sync", "sync_folder", "write", "write_file",
 ]  # fmt: skip
+
+#: the folder for what is not whole yet, in the output folder and so on the same file system
+PARTIAL = ".partial"
 
 #: bytes that are collected before they are written
 _BLOCK = 1 << 20
-
-#: what the temporary files of this package end in
-_SUFFIX = ".fastmel-tmp"
 
 
 # the six functions
@@ -67,6 +67,8 @@ def link(source: Path, target: Path) -> None:
 def sync_folder(folder: Path) -> None:
     """Wait until the folder's names are on the disk, where the file system can tell."""
     _count("sync_folder")
+    if os.name == "nt":  # which cannot open folders
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -95,7 +97,7 @@ class Output:
 
     def __init__(self, folder: Path, name: str) -> None:
         self.name = name
-        self.path = temporary(folder / name)
+        self.path = folder / PARTIAL / uuid.uuid4().hex
         self.closed = False
         self._folder = folder
         self._pending = bytearray()
@@ -107,9 +109,10 @@ class Output:
         """Append bytes, or the bytes of an array."""
         view = memoryview(data).cast("B")
         self._n_bytes += len(view)
-        self._pending += view
-        if len(self._pending) >= _BLOCK:
-            self._write_pending()
+        for start in range(0, len(view), _BLOCK):
+            self._pending += view[start : start + _BLOCK]
+            if len(self._pending) >= _BLOCK:
+                self._write_pending()
         return len(view)
 
     def tell(self) -> int:
@@ -161,39 +164,30 @@ class Output:
             os.close(self._descriptor)
 
 
-def temporary(path: Path) -> Path:
-    """Return a name beside a file that nobody else uses."""
-    return path.with_name(f".{uuid.uuid4().hex}{_SUFFIX}")
-
-
-def is_temporary(path: Path) -> bool:
-    """Whether a file has such a name."""
-    return path.name.endswith(_SUFFIX)
-
-
-def write_file(path: Path, data: bytes, *, only_if_new: bool = False) -> None:
-    """Write a file that is there whole or not at all.
+def write_file(folder: Path, name: str, data: bytes, *, only_if_new: bool = False) -> None:
+    """Write a small file.
 
     Parameters
     ----------
-    path : Path
-        Its name.
+    folder : Path
+        The output folder.
+    name : str
+        What the file shall be called, relative to `folder`.
     data : bytes
         What it shall hold.
     only_if_new : bool
         Raise FileExistsError if there is such a file, also if another process has just made it.
     """
-    file = Output(path.parent, path.name)
+    file = Output(folder, name)
     try:
         file.write(data)
-        file.close()
-        failpoint("file-synced")
         if only_if_new:
-            link(file.path, path)
+            file.close()
+            link(file.path, folder / name)
             file.path.unlink()
+            sync_folder(folder)
         else:
-            replace(file.path, path)
-        sync_folder(path.parent)
+            commit(folder, [file.close()])
     except BaseException:
         file.abort()
         raise
@@ -201,11 +195,22 @@ def write_file(path: Path, data: bytes, *, only_if_new: bool = False) -> None:
 
 def commit(folder: Path, files: list[dict[str, Any]]) -> None:
     """Give files that :meth:`Output.close` told of their final names."""
+    folders = set()
     for file in files:
-        replace(folder / file["temporary"], folder / file["file"])
+        target = folder / file["file"]
+        if target.parent not in folders:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            folders.update(p for p in target.parents if p.is_relative_to(folder))
+        replace(folder / file["temporary"], target)
         failpoint("renamed")
-    for parent in sorted({(folder / file["file"]).parent for file in files}):
-        sync_folder(parent)
+    for path in sorted(folders, reverse=True):
+        sync_folder(path)
+
+
+def clear_partial(folder: Path) -> None:
+    """Remove what was never finished; only for who has the output folder for himself."""
+    for path in (folder / PARTIAL).glob("*"):
+        path.unlink(missing_ok=True)
 
 
 # failing on purpose
