@@ -6,15 +6,17 @@ Exit codes: 0 all went well, 1 some input or output failed (each with a line on 
 
 import argparse
 import importlib.util
+import inspect
 import io
 import json
 import os
 import platform
+import shutil
 import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -115,7 +117,7 @@ def _mel(args: argparse.Namespace) -> int:
         raise _Refused(f"{out} is not a directory, and its name ends neither in .npy nor in .npz")
     if args.plot and not importlib.util.find_spec("matplotlib"):
         raise _Refused(_NO_MATPLOTLIB)
-    transform = _transform(args)
+    rate, transform = _transforms(args)
 
     folder = out if is_folder else out.parent
     folder.mkdir(parents=True, exist_ok=True)
@@ -123,7 +125,7 @@ def _mel(args: argparse.Namespace) -> int:
     failed = 0
     for name, source in files.items():
         try:
-            (y, sr), reading = _timed(_load, source, args.sr)
+            (y, sr), reading = _timed(_load, source, rate)
             mel, computing = _timed(transform(sr), y)
         except (OSError, ValueError, MemoryError, soundfile.SoundFileError) as error:
             failed += 1
@@ -135,7 +137,10 @@ def _mel(args: argparse.Namespace) -> int:
         else:
             with _replacing(array) as file:
                 np.save(file, mel)
-        if args.plot:
+        if args.plot and not mel.size:
+            failed += 1
+            _complain(f"{source}: no picture was made: the signal is shorter than a frame")
+        elif args.plot:
             from fastmel.display import save_mel
 
             with _replacing(array.with_suffix(".png")) as file:
@@ -166,29 +171,108 @@ def _by_name(files: list[str]) -> dict[str, str]:
     return named
 
 
-def _transform(args: argparse.Namespace) -> Callable[[float], Any]:
-    """Make what gives the transform for a sampling rate; refuse options that cannot work."""
-    options = {name: getattr(args, name) for name in _CONFIG_OPTIONS}
-    options["log"] = None if args.log == "none" else args.log
-    transform = cache(lambda sr: fastmel.MelSpectrogram(sr=sr, engine=args.engine, **options))
+def _transforms(args: argparse.Namespace) -> tuple[float | None, Callable[[float], Any]]:
+    """Return the rate to read files at (None: each file's own) and the transform for a rate.
+
+    Refuses options that cannot work.
+    """
     try:
         if args.threads is not None:
             fastmel.set_num_threads(args.threads)
-        fastmel.MelConfig(**options)
-        if args.sr is not None:
-            transform(args.sr)
-    except ValueError as error:
+        options = _options(args)
+        if args.frontend is not None:
+            if options.get("sr", 0) is None:
+                raise _Refused("--sr native leaves no rate for --frontend; give HZ or leave it out")
+            frontend = fastmel.frontend(args.frontend, engine=args.engine, **options)
+            return frontend.sample_rate, lambda sr: frontend
+        rate = options.pop("sr", 22050)
+        options = {"log": "db", **options}
+        transform = cache(lambda sr: fastmel.MelSpectrogram(sr=sr, engine=args.engine, **options))
+        if rate is None:
+            fastmel.MelConfig(**options)
+        else:
+            transform(rate)
+    except (TypeError, ValueError) as error:
         raise _Refused(_reason(error)) from None
-    return transform
+    return rate, transform
 
 
-def _load(source: str, sr: int | None) -> Any:
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    """Gather the options that were given, those of -O too; the rest have no place in `args`."""
+    options = {name: value for name, value in vars(args).items() if name in _CONFIG_OPTIONS}
+    if options.get("log") == "none":
+        options["log"] = None
+    defaults = _own_options(args.frontend) if args.frontend else {}
+    for key, word in args.option:
+        if key in options:
+            raise _Refused(f"{key} is given twice")
+        default = defaults.get(key)
+        options[key] = word if isinstance(default, str) else _value(word)
+        if isinstance(default, (int, float)) and not isinstance(options[key], (int, float)):
+            kind = "true or false" if isinstance(default, bool) else "a number"
+            raise _Refused(f"{key}={word} is not {kind}")
+    return options
+
+
+def _own_options(name: str) -> dict[str, Any]:
+    """Return the options that a front end has beside the fields of MelConfig, by their defaults."""
+    from fastmel.frontends import preset, presets
+
+    preset(name)  # says what there is if this is not
+    parameters = inspect.signature(getattr(presets, name.replace("-", "_"))).parameters
+    return {key: parameter.default for key, parameter in parameters.items()}
+
+
+def _value(word: str) -> Any:
+    """Read a value as JSON or as Python writes it, several between commas; or else as a word."""
+    if word.lower() in ("none", ""):
+        return None
+    for text in word.lower(), f"[{word}]":
+        with suppress(ValueError):
+            return json.loads(text)
+    return word
+
+
+def _load(source: str, sr: float | None) -> Any:
     """Return samples and sampling rate of a file, or of standard input for ``-``."""
     if source == "-":
         return fastmel.load(sys.stdin.buffer.read(), sr=sr)
     # Opened here, because the system knows more reasons for a refusal than libsndfile has words.
     with open(source, "rb") as file:
         return fastmel.load(file, sr=sr)
+
+
+# fastmel frontends
+
+
+def _frontends(args: argparse.Namespace) -> int:
+    from fastmel.frontends import describe, names, preset
+
+    configs = {name: preset(name) for name in names()}
+    if args.json:
+        print(json.dumps({name: config.to_dict() for name, config in configs.items()}, indent=1))
+        return 0
+    lines = [("NAME", "RATE", "FFT/HOP", "FEATURES", "LOG", "MODEL")]
+    for name, config in configs.items():
+        axes = (str(config.n_features), str(config.n_frames or "T"))
+        lines.append(
+            (
+                name,
+                f"{config.sr:g}",
+                f"{config.n_fft}/{config.hop_length}",
+                ", ".join(axes if config.layout == "mels_first" else axes[::-1]),
+                config.log or "-",
+                describe(name),
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    # cut at the terminal's edge, but whole for a file or a pipe
+    n_columns = shutil.get_terminal_size(fallback=(sum(widths) + 2 * len(widths), 0)).columns
+    for line in lines:
+        text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        text = text.rstrip()
+        print(text if len(text) <= n_columns else f"{text[: n_columns - 1]}…")
+    return 0
 
 
 # fastmel demo
@@ -278,7 +362,16 @@ def _warmup(args: argparse.Namespace) -> int:
 
     from fastmel.kernels.jit import cache_directory
 
+    if cache_directory() is None:
+        _complain("nothing can be kept: the cache is off, or FASTMEL_CACHE_DIR cannot be written")
+        return 1
     silence = np.zeros(22050, dtype=np.float32)
+
+    def run_frontends() -> None:
+        for name in fastmel.frontends.names():
+            frontend = fastmel.frontend(name)
+            frontend(silence)
+            frontend.stream(running=True, n_frames=None).push(silence)
 
     def run(n_fft: int) -> str:
         transform = fastmel.MelSpectrogram(n_fft=n_fft, n_mels=1)
@@ -291,9 +384,8 @@ def _warmup(args: argparse.Namespace) -> int:
     for n_fft in sorted({*_COMMON_N_FFT, *args.n_fft}):
         engine, seconds = _timed(run, n_fft)
         print(f"n_fft {n_fft:>5}  {seconds:6.2f} s  ({engine} engine)", flush=True)
-    if cache_directory() is None:
-        _complain("nothing was kept: the cache is off, or FASTMEL_CACHE_DIR cannot be written")
-        return 1
+    _, seconds = _timed(run_frontends)
+    print(f"front ends   {seconds:6.2f} s", flush=True)
     return 0
 
 
@@ -302,8 +394,8 @@ def _warmup(args: argparse.Namespace) -> int:
 
 #: the options of ``fastmel mel`` that MelConfig has under the same name
 _CONFIG_OPTIONS = (
-    *("n_fft", "hop_length", "win_length", "window", "center", "pad_mode", "power"),
-    *("n_mels", "fmin", "fmax", "htk", "norm", "ref", "top_db"),
+    *("sr", "n_fft", "hop_length", "win_length", "window", "center", "pad_mode", "power"),
+    *("n_mels", "fmin", "fmax", "htk", "norm", "log", "ref", "top_db"),
 )
 
 
@@ -342,6 +434,14 @@ def _number_or(*words: str) -> Callable[[str], str | float | None]:
     return read
 
 
+def _assignment(word: str) -> tuple[str, str]:
+    """Read KEY=VALUE; a key may be written with hyphens."""
+    key, equals, value = word.partition("=")
+    if not (key and equals):
+        raise argparse.ArgumentTypeError(f"{word!r} is not KEY=VALUE")
+    return key.replace("-", "_"), value
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fastmel",
@@ -360,6 +460,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     mel.set_defaults(run=_mel)
     _add_mel_arguments(mel)
+
+    frontends = commands.add_parser(
+        "frontends",
+        help="list the front ends of known models",
+        description="List the front ends of known models, which `fastmel mel --frontend NAME` "
+        "computes: sampling rate in Hz, length of the FFT and step in samples, axes of the result "
+        "(T: frames), logarithm, model.",
+    )
+    frontends.set_defaults(run=_frontends)
+    frontends.add_argument(
+        "--json", action="store_true", help="print every field of each configuration"
+    )
 
     demo = commands.add_parser(
         "demo",
@@ -387,8 +499,9 @@ def _parser() -> argparse.ArgumentParser:
     warmup = commands.add_parser(
         "warmup",
         help="compile the kernels now, so that no later run waits for it",
-        description="Compile the kernels for the common frame lengths and keep them in the cache, "
-        "as a step of building a Docker image does. Fails if the cache cannot be written.",
+        description="Compile the kernels for the common frame lengths and the front ends of known "
+        "models and keep them in the cache, as a step of building a Docker image does: about half "
+        "a minute. Fails if the cache cannot be written.",
         epilog="The cache is in FASTMEL_CACHE_DIR, or in the user's cache directory.",
     )
     warmup.set_defaults(run=_warmup)
@@ -404,11 +517,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 _MEL_DESCRIPTION = """\
-Write the mel spectrogram of each audio file as a NumPy array (n_mels, n_frames), float32.
+Write the mel spectrogram of each audio file as a NumPy array (n_mels, n_frames), float32, or
+with --frontend the features that a model takes.
 
-Files are mixed down to one channel and resampled to --sr. One that cannot be read or used is
-named on standard error, and the others are still written. Outputs that exist are replaced,
-each in one step: a reader never sees half a file. Defaults are librosa's, but in dB.
+Files are mixed down to one channel and resampled to --sr, or to the model's rate. One that cannot
+be read or used is named on standard error, and the others are still written. Outputs that exist
+are replaced, each in one step: a reader never sees half a file. Defaults are librosa's, but in dB,
+or the model's.
 """
 
 _MEL_EXAMPLES = """\
@@ -416,6 +531,7 @@ examples:
   fastmel mel speech.wav -o speech.npy
   fastmel mel *.flac -o features --plot
   fastmel mel a.wav b.wav -o both.npz --sr 16000 --n-fft 400 --hop-length 160 --n-mels 80
+  fastmel mel *.wav -o features --frontend whisper --n-mels 128 -O padding=30s
   ffmpeg -v error -i film.mkv -f wav - | fastmel mel - -o film.npy
 
 exit codes: 0 all written, 1 some failed, 2 nothing done: bad command line, 130 interrupted
@@ -443,30 +559,46 @@ def _add_mel_arguments(parser: argparse.ArgumentParser) -> None:
         help="what computes (default: %(default)s)",
     )
 
-    signal = parser.add_argument_group("frames and spectrum")
+    model = parser.add_argument_group("known models")
+    add = model.add_argument
+    add(
+        "--frontend",
+        metavar="NAME",
+        help="the features of a known model (`fastmel frontends` lists them), whose values take "
+        "the place of the defaults below",
+    )
+    add(
+        *("-O", "--option"),
+        metavar="KEY=VALUE",
+        type=_assignment,
+        action="append",
+        default=[],
+        help="an option of that front end (-O padding=30s), or any field of fastmel.MelConfig "
+        "(-O preemphasis=0.97); as often as needed",
+    )
+
+    # what is not given is left to MelConfig, or to the front end
+    signal = parser.add_argument_group("frames and spectrum", argument_default=argparse.SUPPRESS)
     add = signal.add_argument
     add(
         "--sr",
         type=_rate,
-        default=22050,
         metavar="HZ",
-        help='resample to this rate, or "native": keep each file\'s own (default: %(default)s)',
+        help='resample to this rate, or "native": keep each file\'s own (default: 22050)',
     )
-    add("--n-fft", type=int, default=2048, metavar="N", help="frame length (default: %(default)s)")
+    add("--n-fft", type=int, metavar="N", help="frame length (default: 2048)")
     add(
         "--hop-length",
         type=int,
-        default=512,
         metavar="N",
-        help="samples from one frame to the next (default: %(default)s)",
+        help="samples from one frame to the next (default: 512)",
     )
     add("--win-length", type=int, metavar="N", help="window length (default: that of the frame)")
     add(
         "--window",
         type=_window,
-        default="hann",
         metavar="NAME[,X...]",
-        help='SciPy\'s name of the window, as "hamming" or "kaiser,14" (default: %(default)s)',
+        help='SciPy\'s name of the window, as "hamming" or "kaiser,14" (default: hann)',
     )
     add(
         "--no-center",
@@ -476,44 +608,39 @@ def _add_mel_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--pad-mode",
-        default="constant",
         metavar="MODE",
         help="how the ends are extended: constant (zeros), reflect, edge, symmetric, linear_ramp "
-        "or empty (default: %(default)s)",
+        "or empty (default: constant)",
     )
     add(
         "--power",
         type=float,
-        default=2.0,
         metavar="P",
-        help="exponent of the magnitudes: 1 amplitude, 2 power (default: %(default)s)",
+        help="exponent of the magnitudes: 1 amplitude, 2 power (default: 2)",
     )
 
-    bands = parser.add_argument_group("mel bands and logarithm")
+    bands = parser.add_argument_group("mel bands and logarithm", argument_default=argparse.SUPPRESS)
     add = bands.add_argument
-    add("--n-mels", type=int, default=128, metavar="N", help="bands (default: %(default)s)")
-    add("--fmin", type=float, default=0.0, metavar="HZ", help="lowest (default: %(default)s)")
+    add("--n-mels", type=int, metavar="N", help="bands (default: 128)")
+    add("--fmin", type=float, metavar="HZ", help="lowest (default: 0)")
     add("--fmax", type=float, metavar="HZ", help="highest (default: half the sampling rate)")
     add("--htk", action="store_true", help="HTK's mel scale instead of Slaney's")
     add(
         "--norm",
         type=_number_or("slaney", "none"),
-        default="slaney",
         metavar="NORM",
-        help="scale of the bands: slaney, none, or the p of an L^p norm (default: %(default)s)",
+        help="scale of the bands: slaney, none, or the p of an L^p norm (default: slaney)",
     )
     add(
         "--log",
         choices=("none", "db", "ln", "log10"),
-        default="db",
-        help="logarithm of the result (default: %(default)s)",
+        help="logarithm of the result (default: db)",
     )
     add(
         "--ref",
         type=_number_or("max"),
-        default=1.0,
         metavar="VALUE",
         help="what becomes 0 after the logarithm: a number, or max for each file's largest value "
-        "(default: %(default)s)",
+        "(default: 1)",
     )
     add("--top-db", type=float, metavar="DB", help="cut dB values this far below the maximum")

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastmel.convert import fft_frequencies, hz_to_mel, mel_frequencies, mel_to_hz
 from fastmel.exceptions import ParameterError
 from fastmel.frontends.config import MelConfig
+from fastmel.frontends.transform import MelSpectrogram
 from fastmel.spectrum import amplitude_to_db, power_to_db
 from fastmel.util import valid_audio
 
@@ -591,54 +592,84 @@ class AdaptiveWaveplot:
 def save_mel(
     file: str | PathLike[str] | IO[bytes], mel: ArrayLike, config: MelConfig, title: str = ""
 ) -> None:
-    """Write a PNG of one mel spectrogram, with axes in seconds and Hz and a colour bar.
+    """Write a PNG of the features of one signal, with axes, and a colour bar.
 
-    The picture is drawn without pyplot: no window opens, and figures that the program has open
-    are left alone.
+    Time runs to the right, in seconds. Mel bands are labelled in Hz; cepstra, bands beside an
+    energy, stacked frames and warped bands are counted. The picture is drawn without pyplot: no
+    window opens, and figures that the program has open are left alone.
 
     Parameters
     ----------
     file : path or binary file
         Where the PNG goes.
-    mel : array_like, shape (n_mels, n_frames)
-        What :class:`fastmel.MelSpectrogram` returned for one signal.
+    mel : array_like, shape (n_features, n_frames)
+        What :class:`fastmel.MelSpectrogram` returned for one signal: (n_frames, n_features) with
+        ``layout="frames_first"``.
     config : MelConfig
         What it was made with: gives the axes, and the name of the colours' scale. Colours of a
         dB picture end 80 dB below its maximum.
     title : str
         A line above the picture.
+
+    Raises
+    ------
+    ParameterError
+        If there is no frame to draw.
     """
-    mel = np.asarray(mel)
-    n_mels, n_frames = mel.shape
-    fmax = config.sr / 2 if config.fmax is None else config.fmax
+    values = np.asarray(mel, dtype=np.float64)
+    if not values.size:
+        raise ParameterError("there is no frame to draw; the signal was shorter than one")
+    if config.layout == "frames_first":
+        values = values.T
+    n_features, n_frames = values.shape
+    times = MelSpectrogram.from_config(config).times(max(n_frames, 2))
+    half_frame = (times[1] - times[0]) / 2
+    left, right = times[0] - half_frame, times[n_frames - 1] + half_frame
 
-    # The bands' centres are evenly spaced in mel, so an axis in mel shows each band as one row.
-    low, high = (float(hz_to_mel(hz, htk=config.htk)) for hz in (config.fmin, fmax))
-    half_band = (high - low) / (n_mels + 1) / 2
-    bottom, top = low + half_band, high - half_band
-    frame = config.hop_length / config.sr
-    first_centre = 0.0 if config.center else config.n_fft / 2 / config.sr
-    left = first_centre - frame / 2
+    is_bands = config.n_mfcc is None and config.energy is None and config.stack is None
+    if is_bands and config.vtln_warp == 1:
+        # The bands' centres are evenly spaced in mel, so an axis in mel shows each as one row.
+        fmax = config.sr / 2 if config.fmax is None else config.fmax
+        low, high = (float(hz_to_mel(hz, htk=config.htk)) for hz in (config.fmin, fmax))
+        half_band = (high - low) / (config.n_mels + 1) / 2
+        bottom, top, ylabel = low + half_band, high - half_band, "Frequency (Hz)"
+        edges = (float(mel_to_hz(edge, htk=config.htk)) for edge in (bottom, top))
+        hz = _round_frequencies(*edges)
+        ticks, labels = hz_to_mel(hz, htk=config.htk), [f"{tick:g}" for tick in hz]
+    else:
+        bottom, top, ylabel = -0.5, n_features - 0.5, "Feature"
+        ticks = labels = None
 
-    clipped = config.log == "db" and np.ptp(mel) > _DB_RANGE
+    scale = _scale_name(config)
+    clipped = scale == "dB" and np.ptp(values) > _DB_RANGE
     figure = Figure(figsize=(10, 4), dpi=150, layout="constrained")
-    axes = figure.add_subplot(xlabel="Time (s)", ylabel="Frequency (Hz)")
+    axes = figure.add_subplot(xlabel="Time (s)", ylabel=ylabel)
     drawable = title.encode(errors="replace").decode()  # a file name need not be text
     axes.set_title(drawable, parse_math=False)
     image = axes.imshow(
-        mel,
+        values,
         origin="lower",
         aspect="auto",
         cmap="magma",
-        vmin=mel.max() - _DB_RANGE if clipped else None,
-        extent=(left, left + n_frames * frame, bottom, top),
+        vmin=values.max() - _DB_RANGE if clipped else None,
+        extent=(left, right, bottom, top),
     )
-    figure.colorbar(
-        image, label=_SCALE_NAMES[config.log], extend="min" if clipped else "neither", pad=0.01
-    )
-    ticks = _round_frequencies(*(float(mel_to_hz(edge, htk=config.htk)) for edge in (bottom, top)))
-    axes.set_yticks(hz_to_mel(ticks, htk=config.htk), [f"{hz:g}" for hz in ticks])
+    figure.colorbar(image, label=scale, extend="min" if clipped else "neither", pad=0.01)
+    if ticks is not None:
+        axes.set_yticks(ticks, labels)
     figure.savefig(file, format="png")
+
+
+def _scale_name(config: MelConfig) -> str:
+    """Name what the values are in."""
+    if config.n_mfcc is not None:
+        return "cepstral coefficient"
+    words = [_SCALE_NAMES[config.log]]
+    if config.normalize:
+        words.append("normalized")
+    if (config.offset, config.gain) != (0, 1):
+        words.append("scaled")
+    return ", ".join(words)
 
 
 def _round_frequencies(low: float, high: float) -> list[float]:

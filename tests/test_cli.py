@@ -175,6 +175,58 @@ def test_threads_are_set_and_do_not_change_the_result(wav):
     assert Path("1.npy").read_bytes() == Path("2.npy").read_bytes()
 
 
+# mel: front ends of known models
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "options"),
+    [
+        ("whisper", (), {}),
+        ("whisper", ("-O", "padding=30s", "--n-mels", 128), {"padding": "30s", "n_mels": 128}),
+        ("nemo", ("-O", "rule=2.4", "-O", "n_mels=128"), {"rule": "2.4", "n_mels": 128}),
+        ("kaldi", ("-O", "use-energy=true", "--sr", 8000), {"use_energy": True, "sr": 8000}),
+        ("kaldi", ("-O", "htk=False", "--fmin", 60), {"htk": False, "fmin": 60}),
+        ("vggish", ("-O", "stack=96,96", "-O", "stack_ends=drop"), {"stack": (96, 96)}),
+        ("speechbrain", ("-O", "top_db=none", "--log", "none"), {"top_db": None, "log": None}),
+        ("hifigan", ("--engine", "reference"), {"engine": "reference"}),
+    ],
+)
+def test_a_front_end_and_its_options(wav, name, words, options):
+    if "stack" in options:
+        options["stack_ends"] = "drop"
+    file = wav(sr=48000, seconds=1.2)
+    assert fastmel_command("mel", file, "-o", "out.npy", "--frontend", name, *words) == 0
+    frontend = fastmel.frontend(name, **options)
+    y, _ = fastmel.load(file, sr=frontend.sample_rate)
+    np.testing.assert_array_equal(np.load("out.npy"), frontend(y))
+
+
+def test_any_field_without_a_front_end(wav):
+    words = ("-O", "preemphasis=0.97", "-O", "layout=frames_first")
+    assert fastmel_command("mel", wav(), "-o", "out.npy", *words, *SMALL) == 0
+    transform = fastmel.MelSpectrogram(
+        sr=16000, n_fft=512, hop_length=160, n_mels=40, log="db", preemphasis=0.97
+    )
+    y, _ = fastmel.load("a.wav", sr=16000)
+    np.testing.assert_array_equal(np.load("out.npy"), transform(y).T)
+
+
+def test_pictures_of_front_ends(wav):
+    words = ("-o", "out.npz", "--plot", "--frontend", "kaldi-mfcc")
+    assert fastmel_command("mel", wav("a.wav"), wav("b.wav", sr=8000), *words) == 0
+    assert names() == ["a.png", "a.wav", "b.png", "b.wav", "out.npz"]
+    with np.load("out.npz") as archive:
+        assert [mel.shape for mel in archive.values()] == [(98, 13), (98, 13)]
+
+
+def test_a_signal_without_a_frame_has_no_picture(wav, capsys):
+    words = ("-o", "out.npy", "--plot", "--frontend", "kaldi")
+    assert fastmel_command("mel", wav(seconds=0.01), *words) == 1
+    assert np.load("out.npy").shape == (0, 80)
+    assert "a.wav: no picture was made" in capsys.readouterr().err
+    assert names() == ["a.wav", "out.npy"]
+
+
 def test_existing_outputs_are_replaced_whole(wav):
     Path("out.npy").write_bytes(b"old")
     assert fastmel_command("mel", wav(), "-o", "out.npy", *SMALL) == 0
@@ -304,6 +356,15 @@ def test_no_archive_is_written_when_all_fail():
         (("a.wav", "-o", "out", "--norm", "l1"), "'l1' is neither a number nor 'slaney', 'none'"),
         (("a.wav", "-o", "out", "--window", "kaiser,x"), "a number must follow each comma"),
         (("a.wav", "-o", "out", "--log", "log2"), "invalid choice: 'log2'"),
+        (("a.wav", "-o", "out", "--frontend", "wisper"), "did you mean 'whisper'?"),
+        (("a.wav", "-o", "out", "--frontend", "whisper", "--sr", "native"), "--sr native"),
+        (("a.wav", "-o", "out", "--frontend", "whisper", "-O", "pad=1"), "has no option pad"),
+        (("a.wav", "-o", "out", "--frontend", "whisper", "-O", "padding=3"), "padding=3 is not"),
+        (("a.wav", "-o", "out", "--frontend", "kaldi", "-O", "sr=x"), "sr=x is not a number"),
+        (("a.wav", "-o", "out", "--frontend", "kaldi", "-O", "use-energy=si"), "true or false"),
+        (("a.wav", "-o", "out", "-O", "padding"), "'padding' is not KEY=VALUE"),
+        (("a.wav", "-o", "out", "-O", "n_mels=80", "--n-mels", "80"), "n_mels is given twice"),
+        (("a.wav", "-o", "out", "-O", "loudness=1"), "loudness"),
         (("a.wav",), "-o/--output"),
         (("-o", "out"), "FILE"),
     ],
@@ -361,6 +422,36 @@ def test_file_names_that_are_not_text(wav):
     )
     assert (process.returncode, process.stderr) == (0, b"")
     assert os.listdir(b"out") == [b"caf\xe9.npy"]
+
+
+# frontends
+
+
+def test_front_ends_are_a_table(capsys):
+    assert fastmel_command("frontends") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == list(fastmel.frontends.names())
+    whisper, kaldi = (next(line for line in lines if line.startswith(n)) for n in ("whi", "kal"))
+    assert whisper.split()[1:6] == ["16000", "400/160", "80,", "T", "log10"]
+    assert kaldi.split()[1:6] == ["16000", "512/160", "T,", "80", "ln"]
+    assert whisper.endswith(fastmel.frontends.describe("whisper"))
+
+
+@pytest.mark.parametrize("columns", [60, 80, 400])
+def test_the_table_fits_the_terminal(capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert fastmel_command("frontends") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= columns
+    assert any(line.endswith("…") for line in lines) == (columns < 400)
+
+
+def test_front_ends_as_json_can_be_read_back(capsys):
+    assert fastmel_command("frontends", "--json") == 0
+    configs = json.loads(capsys.readouterr().out)
+    assert list(configs) == list(fastmel.frontends.names())
+    for name, fields in configs.items():
+        assert fastmel.MelConfig.from_dict(fields) == fastmel.frontends.preset(name)
 
 
 # demo, info, warmup, help
@@ -421,6 +512,9 @@ for log in (None, "db"):
 S = fastmel.feature.melspectrogram(y=y)
 fastmel.power_to_db(S, ref=numpy.max)
 fastmel.stft(y)
+for name in ("whisper", "nemo", "kaldi-mfcc", "cosyvoice", "passt"):
+    fastmel.frontend(name)(y)
+fastmel.frontend("kaldi").stream().push(y)
 """
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
     assert kept() == compiled
@@ -429,7 +523,8 @@ fastmel.stft(y)
 def test_warmup_without_a_cache_fails():
     process = in_a_process("warmup", env={**os.environ, "FASTMEL_CACHE": "0"})
     assert process.returncode == 1
-    assert "nothing was kept" in process.stderr
+    assert process.stdout == ""
+    assert "nothing can be kept" in process.stderr
 
 
 def test_version(capsys):
@@ -437,7 +532,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"fastmel {fastmel.__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["mel", "demo", "info", "warmup"])
+@pytest.mark.parametrize("command", ["mel", "frontends", "demo", "info", "warmup"])
 def test_help(capsys, command):
     assert fastmel_command(command, "--help") == 0
     assert capsys.readouterr().out.startswith("usage: ")

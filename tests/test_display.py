@@ -70,6 +70,66 @@ def test_a_narrow_range_has_even_labels(drawn):
     assert labels == ["1100", "1200", "1300", "1400"]
 
 
+def test_frames_first_are_drawn_along_time(drawn):
+    config = fastmel.frontends.preset("kaldi")
+    axes, _ = drawn(ramp(80, 98, 0, 1).T, config)
+    np.testing.assert_array_equal(axes.images[0].get_array(), ramp(80, 98, 0, 1))
+    # the first window is of 25 ms, and frames are 10 ms apart
+    assert axes.get_xlim() == pytest.approx((0.0075, 0.9875))
+    assert axes.get_ylabel() == "Frequency (Hz)"
+    bands = fastmel.mel_frequencies(n_mels=82, fmin=20, fmax=8000, htk=True)[[1, -2]]
+    edges = fastmel.mel_to_hz(np.asarray(axes.get_ylim()), htk=True)
+    assert edges[0] < bands[0] < edges[1] * 0.01
+    assert edges[1] > bands[1] > edges[1] * 0.95
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "n_features"),
+    [
+        ("kaldi-mfcc", {}, 13),
+        ("kaldi", {"use_energy": True}, 81),
+        ("kaldi", {"vtln_warp": 1.1}, 80),
+        ("sensevoice", {}, 560),
+    ],
+)
+def test_features_that_have_no_frequency_are_counted(drawn, name, options, n_features):
+    config = fastmel.frontends.preset(name, **options)
+    axes, _ = drawn(ramp(20, n_features, 0, 1), config)
+    assert axes.get_ylabel() == "Feature"
+    assert axes.get_ylim() == (-0.5, n_features - 0.5)
+
+
+def test_stacks_stand_at_their_times(drawn):
+    axes, _ = drawn(ramp(20, 560, 0, 1), fastmel.frontends.preset("sensevoice"))
+    assert axes.get_xlim() == pytest.approx((0.0125 - 0.03, 0.0125 + 19 * 0.06 + 0.03))
+
+
+def test_one_frame_is_a_frame_wide(drawn):
+    axes, _ = drawn(ramp(1, 80, 0, 1), fastmel.frontends.preset("kaldi"))
+    assert axes.get_xlim() == pytest.approx((0.0075, 0.0175))
+
+
+def test_without_a_frame_there_is_no_picture():
+    with pytest.raises(ParameterError, match="no frame to draw"):
+        save_mel("unused.png", np.empty((0, 80)), fastmel.frontends.preset("kaldi"))
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("whisper", "log10, scaled"),
+        ("nemo", "ln, normalized"),
+        ("kaldi-mfcc", "cepstral coefficient"),
+        ("clap", "dB"),
+    ],
+)
+def test_the_colour_bar_tells_what_was_done_to_the_logarithm(drawn, name, label):
+    config = fastmel.frontends.preset(name)
+    shape = (config.n_features, 10)
+    _, bar = drawn(np.ones(shape if config.layout == "mels_first" else shape[::-1]), config)
+    assert bar.get_ylabel() == label
+
+
 @pytest.mark.parametrize(
     ("log", "label"),
     [(None, "linear"), ("db", "dB"), ("ln", "ln"), ("log10", "log10")],
