@@ -103,7 +103,7 @@ class Output:
         self._pending = bytearray()
         self._n_bytes = 0
         self._hash = hashlib.sha256()
-        self._descriptor = create(self.path)
+        self._descriptor: int | None = create(self.path)
 
     def write(self, data: Any) -> int:
         """Append bytes, or the bytes of an array."""
@@ -134,12 +134,20 @@ class Output:
         """Tell that what is written stays as it is."""
         return False
 
+    def pause(self) -> None:
+        """Let go of the file, which is written but not on the disk, until :meth:`close`."""
+        self._write_pending()
+        self._let_go()
+
     def close(self) -> dict[str, Any]:
         """Bring everything to the disk and return what a :class:`ShardWriter` tells of a file."""
         if not self.closed:
             self._write_pending()
+            if self._descriptor is None:
+                self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
             sync(self._descriptor)
-            self._close()
+            self._let_go()
+            self.closed = True
         return {
             "file": self.name,
             "temporary": self.path.relative_to(self._folder).as_posix(),
@@ -149,19 +157,21 @@ class Output:
 
     def abort(self) -> None:
         """Remove the file."""
-        self._close()
+        self._let_go()
+        self.closed = True
         self.path.unlink(missing_ok=True)
 
     def _write_pending(self) -> None:
         if self._pending:
+            assert self._descriptor is not None, "nothing is written to a file that was let go of"
             self._hash.update(self._pending)
             write(self._descriptor, self._pending)
             self._pending = bytearray()
 
-    def _close(self) -> None:
-        if not self.closed:
-            self.closed = True
+    def _let_go(self) -> None:
+        if self._descriptor is not None:
             os.close(self._descriptor)
+            self._descriptor = None
 
 
 def write_file(folder: Path, name: str, data: bytes, *, only_if_new: bool = False) -> None:
@@ -195,7 +205,7 @@ def write_file(folder: Path, name: str, data: bytes, *, only_if_new: bool = Fals
 
 def commit(folder: Path, files: list[dict[str, Any]]) -> None:
     """Give files that :meth:`Output.close` told of their final names."""
-    folders = set()
+    folders: set[Path] = set()
     for file in files:
         target = folder / file["file"]
         if target.parent not in folders:

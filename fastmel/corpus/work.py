@@ -1,0 +1,222 @@
+"""One shard: read, transform, write; all of it is there at the end, or nothing.
+
+A shard exists if its side file does, which is written last. Whoever makes a shard a second time,
+on another machine or after any kind of death, makes the same bytes.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastmel.corpus import durable, reading
+from fastmel.corpus.attempts import STRIKES, Attempt, Strike, attempt_path, strikes
+from fastmel.corpus.plan import Plan, load_plan
+from fastmel.corpus.sinks import shard_name, sink
+from fastmel.corpus.sources import Item
+from fastmel.exceptions import ParameterError
+
+__all__ = ["discard", "run_shard"]
+
+
+def run_shard(folder: str | Path, index: int, *, attempt: Path | None = None) -> dict[str, Any]:
+    """Make a shard, unless it is there.
+
+    Parameters
+    ----------
+    folder : path
+        The output folder, with its plan.
+    index : int
+        Which shard.
+    attempt : Path, optional
+        What to call the journal of this attempt, for who watches it.
+
+    Returns
+    -------
+    dict
+        A small report: "shard", "written", "failures" (number by class), "seconds" (of audio),
+        "frames", "bytes", "source_bytes".
+
+    Raises
+    ------
+    OSError
+        If the output cannot be written; nothing of this attempt is left then.
+    """
+    plan = load_plan(folder)
+    if not plan.side_file(index).exists():
+        journal = Attempt(attempt or attempt_path(plan.path, index))
+        try:
+            _make(plan, index, journal)
+        finally:  # reached by whatever is an exception: only a sudden death leaves the journal
+            journal.end()
+    return report_of(plan.side(index))
+
+
+def discard(plan: Plan, index: int) -> None:
+    """Remove a shard: first what makes it one, then its files."""
+    files = plan.side(index)["files"]
+    plan.side_file(index).unlink()
+    durable.sync_folder(plan.side_file(index).parent)
+    for file in files:
+        (plan.path / file["file"]).unlink(missing_ok=True)
+
+
+def report_of(side: dict[str, Any]) -> dict[str, Any]:
+    """Return the numbers of a side file."""
+    failures: dict[str, int] = {}
+    for failure in side["failures"]:
+        failures[failure["class"]] = failures.get(failure["class"], 0) + 1
+    return {
+        "shard": side["shard"],
+        "written": len(side["items"]),
+        "failures": failures,
+        "seconds": math.fsum(item["samples"] / item["sr"] for item in side["items"]),
+        "frames": sum(item["frames"] for item in side["items"]),
+        "bytes": sum(file["bytes"] for file in side["files"]),
+        "source_bytes": sum(item["size"] or 0 for item in side["items"]),
+    }
+
+
+def _make(plan: Plan, index: int, journal: Attempt) -> None:
+    items, failures = [], []
+    feature_sum = np.zeros(plan.n_features)
+    suspects = strikes(plan.path, index)
+    writer = sink(plan.format).open_shard(plan.path, index, plan)
+    try:
+        durable.failpoint("shard-begun")
+        for position, item in enumerate(plan.items(index)):
+            struck = suspects.get(position, [])
+            try:
+                if len(struck) >= STRIKES:
+                    raise _struck_out(struck)
+                journal.begin(position)
+                try:
+                    durable.failpoint("reading")
+                    samples = _read(plan, item)
+                    features = _features(plan, samples)
+                finally:
+                    journal.rest()
+            except reading.Failure as failure:
+                failures.append(_failure(item, failure, max(len(struck), 1)))
+                continue
+            for strike in struck:  # it was an accident
+                strike.path.unlink(missing_ok=True)
+            meta = _meta(plan, item, samples, features)
+            items.append({**meta, **writer.add(item, features, meta), "level": _level(samples.y)})
+            feature_sum += features.sum(axis=_time_axis(plan), dtype=np.float64)
+            durable.failpoint("item-written")
+        files = writer.close()
+        durable.failpoint("files-written")
+        durable.commit(plan.path, files)
+    except BaseException:
+        writer.abort()
+        raise
+    for file in files:
+        del file["temporary"]
+    side = {
+        "plan": plan.digest,
+        "shard": index,
+        "files": files,
+        "items": items,
+        "failures": failures,
+        "feature_sum": feature_sum.tolist(),
+    }
+    durable.failpoint("files-named")
+    text = json.dumps(side, separators=(",", ":")) + "\n"
+    durable.write_file(plan.path, shard_name(index, ".json"), text.encode())
+    durable.failpoint("shard-made")
+    for struck in suspects.values():  # what they were for is in the side file now
+        for strike in struck:
+            strike.path.unlink(missing_ok=True)
+
+
+def _read(plan: Plan, item: Item) -> reading.Samples:
+    try:
+        samples = reading.read(item, plan.config.sr)
+    except reading.Failure:
+        raise
+    except MemoryError:
+        raise reading.Failure("oom", "decode", "there is not enough memory for it", None) from None
+    except Exception as error:  # a decoder that is surprised by a file: the file's matter
+        raise reading.Failure("format", "decode", _told(error), None) from error
+    longest = plan.settings["max_duration"]
+    seconds = len(samples.y) / plan.config.sr
+    if longest is not None and seconds > longest:
+        text = f"it lasts {seconds:.0f} s, more than max_duration={longest:g} s"
+        raise reading.Failure("too_long", "decode", text, samples.decoder)
+    return samples
+
+
+def _features(plan: Plan, samples: reading.Samples) -> NDArray[np.floating]:
+    try:
+        features: NDArray[np.floating] = plan.transform(samples.y)
+    except ParameterError as error:  # samples are finite, so there are too few
+        raise reading.Failure("empty", "transform", _told(error), samples.decoder) from None
+    except MemoryError:
+        text = "there is not enough memory for its features"
+        raise reading.Failure("oom", "transform", text, samples.decoder) from None
+    if not features.size:
+        text = f"{len(samples.y)} samples make no frame"
+        raise reading.Failure("empty", "transform", text, samples.decoder)
+    return features
+
+
+def _meta(
+    plan: Plan, item: Item, samples: reading.Samples, features: NDArray[np.floating]
+) -> dict[str, Any]:
+    """What is written with the item: nothing that could differ between two runs."""
+    return {
+        "id": item.id,
+        "source": item.source,
+        "sr": plan.config.sr,
+        "native_sr": samples.native_sr,
+        "samples": len(samples.y),
+        "frames": features.shape[_time_axis(plan)],
+        "features": plan.n_features,
+        "dtype": plan.dtype,
+        "layout": plan.layout,
+        "offset": item.offset,
+        "duration": item.duration,
+        "size": item.size,
+        "mtime_ns": item.mtime_ns,
+        "decoder": samples.decoder,
+        **item.extra,
+    }
+
+
+def _failure(item: Item, failure: reading.Failure, attempts: int) -> dict[str, Any]:
+    return {
+        "id": item.id,
+        "path": item.source,
+        "class": failure.class_,
+        "stage": failure.stage,
+        "message": failure.message,
+        "decoder": failure.decoder,
+        "attempts": attempts,
+        "size": item.size,
+        "mtime_ns": item.mtime_ns,
+    }
+
+
+def _struck_out(struck: list[Strike]) -> reading.Failure:
+    """Return the failure of an item that every process died of."""
+    reasons = [strike.reason.partition(" ") for strike in struck if strike.reason]
+    class_, _, what = reasons[-1] if reasons else ("crash", "", "died")
+    text = f"the process that read it {what}, {len(struck)} times"
+    return reading.Failure(class_, "decode", text, None)
+
+
+def _level(y: NDArray[np.float32]) -> float:
+    """The level of a signal: decibels of its RMS value below full scale."""
+    return round(10 * math.log10(float(np.vdot(y, y)) / len(y) + 1e-20), 1)
+
+
+def _time_axis(plan: Plan) -> int:
+    return 0 if plan.layout == "frames_first" else 1
+
+
+def _told(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
