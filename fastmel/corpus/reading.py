@@ -1,0 +1,319 @@
+"""An item -> its samples, or why there are none.
+
+The samples are those of :func:`fastmel.load`, to the last bit. What is read may be anything: a
+folder, a pipe, a file whose header promises 2**63 samples. Nothing is taken on trust, and every
+error becomes a :class:`Failure` of a class that stays the same from version to version.
+"""
+
+import errno
+import io
+import os
+import re
+import stat
+import tarfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import IO, Any, TypeAlias
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from fastmel import audio
+from fastmel.corpus.sources import Item, is_url, split_source
+from fastmel.exceptions import ParameterError
+from fastmel.util import fix_length
+
+__all__ = ["CLASSES", "Failure", "Recording", "Samples", "opened", "read"]
+
+#: why there may be no features of an item:
+CLASSES = (
+    "not_found",  # there is no such file, or no such member of the archive
+    "permission",  # it may not be read
+    "format",  # it is no audio, or of a kind that no decoder knows
+    "truncated",  # it ends, or cannot be decoded any further, before the end that it states
+    "nonfinite",  # it has samples that are NaN or infinite
+    "empty",  # it has no samples, or too few for a frame
+    "too_long",  # it is longer than the limit
+    "timeout",  # it took longer than the limit
+    "crash",  # the process died of it, twice
+    "oom",  # there was not enough memory for it
+    "remote",  # the storage did not deliver it
+)
+
+#: seconds of the longest recording that is read as a whole
+_LONGEST = 4 * 3600.0
+
+#: values that are decoded at a time: more are not allocated before there is audio for them
+_BLOCK = 1 << 23
+
+#: counts of samples that no file holds: written where the length is not known
+_UNKNOWN = 1 << 40
+
+#: libsndfile's log of a header that states more bytes than there are, for WAV and RIFX, AIFF and
+#: AU, W64 and RF64
+_SHORTFALL = re.compile(
+    r"^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.MULTILINE
+)
+
+_CLASS_OF_ERRNO = {
+    errno.ENOENT: "not_found",
+    errno.ENOTDIR: "not_found",
+    errno.ELOOP: "not_found",
+    errno.ENAMETOOLONG: "not_found",
+    errno.EACCES: "permission",
+    errno.EPERM: "permission",
+    errno.ENXIO: "format",  # a socket
+}
+
+Array: TypeAlias = NDArray[np.float32]
+
+
+class Failure(Exception):
+    """An item of which there are no features.
+
+    Attributes
+    ----------
+    class_ : str
+        One of `CLASSES`.
+    stage : str
+        "open", "decode", "resample" or what the caller does afterwards.
+    message : str
+        One line.
+    decoder : str, optional
+        "libsndfile" or "ffmpeg".
+    """
+
+    def __init__(self, class_: str, stage: str, message: str, decoder: str | None = None) -> None:
+        message = " ".join(message.split())
+        super().__init__(class_, stage, message, decoder)
+        self.class_, self.stage, self.message, self.decoder = class_, stage, message, decoder
+
+    def __str__(self) -> str:
+        return f"{self.class_}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """What an item holds.
+
+    Attributes
+    ----------
+    y : ndarray, shape (samples,), float32
+        The signal, mixed down and resampled.
+    native_sr : float
+        Sampling rate of the source in Hz.
+    n_samples_native : int
+        Samples of each of the source's channels.
+    decoder : str
+        "libsndfile" or "ffmpeg".
+    """
+
+    y: Array
+    native_sr: float
+    n_samples_native: int
+    decoder: str
+
+
+def read(item: Item, sr: float, *, partial: bool = False, longest: float = _LONGEST) -> Samples:
+    """Return the samples of an item.
+
+    Parameters
+    ----------
+    item : Item
+        What to read.
+    sr : float > 0
+        The sampling rate to bring it to, in Hz.
+    partial : bool
+        Take what is there of a recording that ends before the end that it states.
+    longest : float
+        Seconds that an item may have.
+
+    Returns
+    -------
+    Samples
+        Of at least one sample.
+
+    Raises
+    ------
+    Failure
+        If there are none, for whatever reason.
+    """
+    with opened(item, partial=partial, longest=longest) as recording:
+        y = recording.read(sr)
+        return Samples(y, recording.native_sr, recording.n_samples_native, recording.decoder)
+
+
+@contextmanager
+def opened(
+    item: Item, *, partial: bool = False, longest: float = _LONGEST
+) -> Iterator["Recording"]:
+    """Open an item (see :func:`read`), to read it as a whole or in pieces."""
+    with ExitStack() as stack:
+        with _classified("format", "open", None):
+            source = _fetch(item.source) if is_url(item.source) else _local(item)
+            if not isinstance(source, str):
+                stack.enter_context(source)
+            file = stack.enter_context(audio._open(source))
+        yield Recording(file, item, partial, longest)
+
+
+class Recording:
+    """An item that is open. It is read once, from its beginning to its end.
+
+    Attributes
+    ----------
+    decoder : str
+        "libsndfile" or "ffmpeg".
+    native_sr : float
+        Sampling rate of the source in Hz.
+    n_samples_native : int
+        Samples of each of the source's channels that were read so far.
+    """
+
+    def __init__(self, file: Any, item: Item, partial: bool, longest: float) -> None:
+        self._file, self._item, self._partial, self._longest = file, item, partial, longest
+        self.decoder = "libsndfile" if isinstance(file, soundfile.SoundFile) else "ffmpeg"
+        self.native_sr: float = file.samplerate
+        self.n_samples_native = 0
+
+    def read(self, sr: float) -> Array:
+        """Return all samples, (samples,), at a sampling rate in Hz."""
+        blocks = list(self._blocks())
+        y = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        with _classified("format", "resample", self.decoder):
+            return audio.resample(y, orig_sr=self.native_sr, target_sr=sr)
+
+    def pieces(self, sr: float) -> Iterator[Array]:
+        """Yield the samples that :meth:`read` returns, piece by piece, in bounded memory."""
+        if sr == self.native_sr:
+            yield from self._blocks()
+            return
+        n_given = 0
+        resampler = soxr.ResampleStream(self.native_sr, sr, 1, np.float32, "soxr_hq")
+        for block in self._blocks():
+            piece = resampler.resample_chunk(block)
+            n_given += len(piece)
+            yield piece
+        piece = resampler.resample_chunk(np.empty(0, np.float32), last=True)
+        n_samples = audio._n_resampled(self.n_samples_native, self.native_sr, sr)
+        yield fix_length(piece, size=max(0, n_samples - n_given))
+
+    def _blocks(self) -> Iterator[Array]:
+        """Yield samples as the source has them, but mixed down; they are checked on the way."""
+        offset, duration = self._item.offset, self._item.duration
+        with _classified("truncated", "decode", self.decoder):
+            audio._seek(self._file, offset)
+            stated = self._stated()
+            left = np.inf if duration is None else int(duration * self.native_sr)
+            size = _BLOCK // self._file.channels
+            while left > 0:
+                block = self._file.read(int(min(size, left)), dtype=np.float32)
+                if len(block) == 0:
+                    break
+                left -= len(block)
+                self.n_samples_native += len(block)
+                if self.n_samples_native > self._longest * self.native_sr:
+                    raise self._failure("too_long", f"it is longer than {self._longest:g} s")
+                yield self._mix(block)
+        if self.n_samples_native == 0:
+            raise self._failure("empty", "there are no samples in it")
+        if duration is None and self.n_samples_native < stated and not self._partial:
+            raise self._failure(
+                "truncated",
+                f"it has {self.n_samples_native} samples of the {stated} that it states",
+            )
+
+    def _stated(self) -> int:
+        """Return how many samples should follow according to the file, 0 if it does not tell."""
+        if self.decoder != "libsndfile":
+            return 0
+        n_samples = int(self._file.frames)
+        if n_samples >= _UNKNOWN:
+            return 0
+        for stated, there in re.findall(_SHORTFALL, self._file.extra_info):
+            if int(there) < int(stated) < 0x7FFF_0000:  # which writers put that cannot go back
+                n_samples = round(n_samples * int(stated) / max(int(there), 1))
+        return n_samples - int(self._file.tell())
+
+    def _mix(self, block: NDArray[np.float32]) -> Array:
+        try:
+            return audio.to_mono(block.T)
+        except ParameterError as error:
+            raise self._failure("nonfinite", "it has samples that are not finite") from error
+
+    def _failure(self, class_: str, message: str) -> Failure:
+        return Failure(class_, "decode", message, self.decoder)
+
+
+@contextmanager
+def _classified(class_: str, stage: str, decoder: str | None) -> Iterator[None]:
+    """Turn every error into a Failure; those of decoders are of the given class."""
+    try:
+        yield
+    except Failure:
+        raise
+    except MemoryError as error:
+        raise Failure("oom", stage, "there is not enough memory for it", decoder) from error
+    except soundfile.LibsndfileError as error:
+        text = re.sub(r"^Error (opening .*?)?: ", "", str(error), flags=re.DOTALL)
+        raise Failure(class_, stage, text, decoder) from error
+    except OSError as error:
+        class_ = _CLASS_OF_ERRNO.get(error.errno or 0, "remote")
+        raise Failure(class_, stage, error.strerror or str(error), decoder) from error
+    except Exception as error:  # decoders on bad input
+        raise Failure(class_, stage, f"{type(error).__name__}: {error}", decoder) from error
+
+
+def _local(item: Item) -> str | IO[bytes]:
+    """Return what :func:`fastmel.audio.load` reads: a path, or the bytes of an archive's member."""
+    path, member = split_source(item.source)
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):  # a pipe would block until somebody writes to it
+        raise Failure("format", "open", "it is a folder, a pipe or a device, and no file")
+    if status.st_size == 0:
+        raise Failure("empty", "open", "the file is empty")
+    with open(path, "rb", buffering=0) as file:  # whose errors say more than libsndfile's
+        if member is not None:
+            return io.BytesIO(_member(file, status.st_size, item))
+    try:
+        path.encode()
+    except UnicodeEncodeError:  # soundfile takes no such name
+        return open(path, "rb")
+    return path
+
+
+def _member(archive: io.FileIO, archive_size: int, item: Item) -> bytes:
+    """Return the bytes of an archive's member, whose header lies before them."""
+    size, position = item.size or 0, item.position or 0
+    try:
+        archive.seek(position - tarfile.BLOCKSIZE)
+        header = archive.read(tarfile.BLOCKSIZE)
+        is_listed = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape").size == size
+    except (OSError, tarfile.HeaderError):
+        is_listed = False
+    if not is_listed:
+        raise Failure("not_found", "open", "the archive has no such member where it was listed")
+    if size == 0:
+        raise Failure("empty", "open", "the member is empty")
+    if position + size > archive_size:
+        raise Failure("truncated", "open", "the archive ends before the member does")
+    return archive.read(size)
+
+
+def _fetch(url: str) -> IO[bytes]:
+    """Return the bytes of a URL."""
+    try:
+        import fsspec  # type: ignore[import-not-found, import-untyped, unused-ignore]
+    except ModuleNotFoundError:
+        text = "URLs are read by fsspec: pip install 'fastmel[remote]'"
+        raise Failure("remote", "open", text) from None
+    try:
+        file_system, path = fsspec.core.url_to_fs(url)
+        return io.BytesIO(file_system.cat_file(path))
+    except (FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:  # each storage has its own
+        raise Failure("remote", "open", f"{type(error).__name__}: {error}") from error
