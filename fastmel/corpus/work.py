@@ -6,6 +6,7 @@ on another machine or after any kind of death, makes the same bytes.
 
 import json
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,17 @@ def report_of(side: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Computed:
+    """An item's features, and what is to be known of its samples."""
+
+    features: NDArray[np.floating]
+    n_samples: int
+    energy: float
+    native_sr: float
+    decoder: str
+
+
 def _make(plan: Plan, index: int, journal: Attempt) -> None:
     items, failures = [], []
     feature_sum = np.zeros(plan.n_features)
@@ -95,8 +107,7 @@ def _make(plan: Plan, index: int, journal: Attempt) -> None:
                 journal.begin(position)
                 try:
                     durable.failpoint("reading")
-                    samples = _read(plan, item)
-                    features = _features(plan, samples)
+                    computed = _compute(plan, item)
                 finally:
                     journal.rest()
             except reading.Failure as failure:
@@ -104,9 +115,10 @@ def _make(plan: Plan, index: int, journal: Attempt) -> None:
                 continue
             for strike in struck:  # it was an accident
                 strike.path.unlink(missing_ok=True)
-            meta = _meta(plan, item, samples, features)
-            items.append({**meta, **writer.add(item, features, meta), "level": _level(samples.y)})
-            feature_sum += features.sum(axis=_time_axis(plan), dtype=np.float64)
+            meta = _meta(plan, item, computed)
+            place = writer.add(item, computed.features, meta)
+            items.append({**meta, **place, "level": _level(computed)})
+            feature_sum += computed.features.sum(axis=_time_axis(plan), dtype=np.float64)
             durable.failpoint("item-written")
         files = writer.close()
         durable.failpoint("files-written")
@@ -133,48 +145,34 @@ def _make(plan: Plan, index: int, journal: Attempt) -> None:
             strike.path.unlink(missing_ok=True)
 
 
-def _read(plan: Plan, item: Item) -> reading.Samples:
-    try:
-        samples = reading.read(item, plan.config.sr)
-    except reading.Failure:
-        raise
-    except MemoryError:
-        raise reading.Failure("oom", "decode", "there is not enough memory for it", None) from None
-    except Exception as error:  # a decoder that is surprised by a file: the file's matter
-        raise reading.Failure("format", "decode", _told(error), None) from error
-    longest = plan.settings["max_duration"]
-    seconds = len(samples.y) / plan.config.sr
-    if longest is not None and seconds > longest:
-        text = f"it lasts {seconds:.0f} s, more than max_duration={longest:g} s"
-        raise reading.Failure("too_long", "decode", text, samples.decoder)
-    return samples
+def _compute(plan: Plan, item: Item) -> _Computed:
+    limits = {"partial": plan.settings["partial"], "longest": plan.settings["max_duration"]}
+    with reading.opened(item, **limits) as recording:
+        y = recording.read(plan.config.sr)
+        try:
+            features: NDArray[np.floating] = plan.transform(y)
+        except ParameterError as error:  # the samples are finite, so there are too few
+            raise reading.Failure("empty", "transform", str(error), recording.decoder) from None
+        except MemoryError:
+            text = "there is not enough memory for its features"
+            raise reading.Failure("oom", "transform", text, recording.decoder) from None
+        if not features.size:
+            text = f"{len(y)} samples make no frame"
+            raise reading.Failure("empty", "transform", text, recording.decoder)
+        energy = float(np.einsum("i,i->", y, y))  # not by BLAS, which would start threads
+        return _Computed(features, len(y), energy, recording.native_sr, recording.decoder)
 
 
-def _features(plan: Plan, samples: reading.Samples) -> NDArray[np.floating]:
-    try:
-        features: NDArray[np.floating] = plan.transform(samples.y)
-    except ParameterError as error:  # samples are finite, so there are too few
-        raise reading.Failure("empty", "transform", _told(error), samples.decoder) from None
-    except MemoryError:
-        text = "there is not enough memory for its features"
-        raise reading.Failure("oom", "transform", text, samples.decoder) from None
-    if not features.size:
-        text = f"{len(samples.y)} samples make no frame"
-        raise reading.Failure("empty", "transform", text, samples.decoder)
-    return features
-
-
-def _meta(
-    plan: Plan, item: Item, samples: reading.Samples, features: NDArray[np.floating]
-) -> dict[str, Any]:
+def _meta(plan: Plan, item: Item, computed: _Computed) -> dict[str, Any]:
     """What is written with the item: nothing that could differ between two runs."""
     return {
+        **item.extra,
         "id": item.id,
         "source": item.source,
         "sr": plan.config.sr,
-        "native_sr": samples.native_sr,
-        "samples": len(samples.y),
-        "frames": features.shape[_time_axis(plan)],
+        "native_sr": computed.native_sr,
+        "samples": computed.n_samples,
+        "frames": computed.features.shape[_time_axis(plan)],
         "features": plan.n_features,
         "dtype": plan.dtype,
         "layout": plan.layout,
@@ -182,8 +180,7 @@ def _meta(
         "duration": item.duration,
         "size": item.size,
         "mtime_ns": item.mtime_ns,
-        "decoder": samples.decoder,
-        **item.extra,
+        "decoder": computed.decoder,
     }
 
 
@@ -209,14 +206,10 @@ def _struck_out(struck: list[Strike]) -> reading.Failure:
     return reading.Failure(class_, "decode", text, None)
 
 
-def _level(y: NDArray[np.float32]) -> float:
+def _level(computed: _Computed) -> float:
     """The level of a signal: decibels of its RMS value below full scale."""
-    return round(10 * math.log10(float(np.vdot(y, y)) / len(y) + 1e-20), 1)
+    return round(10 * math.log10(computed.energy / computed.n_samples + 1e-20), 1)
 
 
 def _time_axis(plan: Plan) -> int:
     return 0 if plan.layout == "frames_first" else 1
-
-
-def _told(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

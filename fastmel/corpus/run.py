@@ -1,0 +1,391 @@
+"""A whole run: plan or go on with the plan, make what is missing, account for every input."""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from fastmel.corpus import durable, slots, sources
+from fastmel.corpus.plan import Plan, differences, freeze, load_plan, plan_of
+from fastmel.corpus.sinks import FORMATS
+from fastmel.corpus.work import report_of, run_shard
+from fastmel.engines.pool import get_num_threads
+from fastmel.exceptions import ParameterError
+
+__all__ = [
+    "Busy", "PlanDiffers", "Summary", "TooManyFailures", "check_settings", "clear", "finalize",
+    "locked", "plan_for", "run", "summary_of", "usable_memory",
+]  # fmt: skip
+
+_SUMMARY, _LOCK, _EVENTS = "SUMMARY.json", ".lock", ".events.jsonl"
+
+#: what there may be in a folder without a plan: traces of planning that was cut off
+_TRACES = {_LOCK, durable.PARTIAL, "items.jsonl"}
+
+#: tries of a shard by an executor whose workers die
+_TRIES = 4
+
+#: called with the report of each shard that was made, and with None now and then
+Listener = Callable[[dict[str, Any] | None], None]
+
+
+class Busy(OSError):
+    """Another run is writing to the output folder."""
+
+
+class PlanDiffers(ParameterError):
+    """The output folder was planned with other options or inputs."""
+
+
+class TooManyFailures(Exception):
+    """More inputs failed than were to be put up with."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a finished run wrote.
+
+    Attributes
+    ----------
+    plan : str
+        Digest of the plan.
+    planned, written, failed : int
+        Items; ``written + failed == planned``.
+    failures : dict
+        Number of failed items by class.
+    seconds : float
+        Of audio.
+    frames, bytes, shards : int
+        Of the output.
+    """
+
+    plan: str
+    planned: int
+    written: int
+    failed: int
+    failures: dict[str, int]
+    seconds: float
+    frames: int
+    bytes: int
+    shards: int
+
+
+# planning
+
+
+def check_settings(
+    frontend: str,
+    format: str,
+    options: dict[str, Any],
+    *,
+    max_duration: float = 4 * 3600.0,
+    partial: bool = False,
+    limit: int | None = None,
+) -> dict[str, Any]:
+    """Return what the output depends on, besides the inputs.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such front end, format or option.
+    """
+    from fastmel.frontends import preset
+
+    if format not in FORMATS:
+        raise ParameterError(f"format={format!r} is not one of {', '.join(FORMATS)}")
+    for name, value in (("max_duration", max_duration), ("limit", limit)):
+        if value is not None and not value > 0:
+            raise ParameterError(f"{name}={value!r} is not a positive number")
+    options = {"layout": "frames_first", "dtype": "float32", **options}
+    config = preset(frontend, **options)
+    return {
+        "frontend": frontend,
+        "config": config.to_dict(),
+        "format": format,
+        "max_duration": float(max_duration),
+        "partial": partial,
+        "limit": limit,
+    }
+
+
+def plan_for(
+    folder: Path,
+    settings: dict[str, Any],
+    inputs: Sequence[str],
+    *,
+    stdin: TextIO | None = None,
+) -> Plan:
+    """Return the folder's plan, made now if it has none.
+
+    Raises
+    ------
+    PlanDiffers
+        If the folder has a plan for something else.
+    ParameterError
+        If the folder holds other things, or the inputs cannot be.
+    """
+    items = sources.find(inputs, stdin=stdin)[: settings["limit"]]
+    asked, content = plan_of(folder, settings, items)
+    if not (folder / "plan.json").exists():
+        strange = sorted({path.name for path in folder.iterdir()} - _TRACES)
+        if strange:
+            raise ParameterError(
+                f"{folder} is not empty and holds no plan (there is {strange[0]!r}); choose a "
+                "new folder"
+            )
+        durable.failpoint("planned")
+        freeze(asked, content)
+    planned = load_plan(folder)
+    if planned.digest != asked.digest:
+        changes = "\n  ".join(differences(planned, asked, items))
+        raise PlanDiffers(
+            f"{folder} was planned with other options or inputs; give those, choose another "
+            f"folder, or replace what is there with overwrite:\n  {changes}"
+        )
+    return planned
+
+
+def clear(folder: Path) -> None:
+    """Remove a run's output, its plan last: until then what is left can be completed."""
+    if not (folder / "plan.json").exists():
+        return
+    for name in (_SUMMARY, "manifest.jsonl", "failures.jsonl", _EVENTS, "report.html"):
+        (folder / name).unlink(missing_ok=True)
+    for name in ("shards", "features", ".attempts", durable.PARTIAL):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / "items.jsonl").unlink(missing_ok=True)
+    (folder / "plan.json").unlink()
+    durable.sync_folder(folder)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
+    """Have the output folder for oneself, or shared with others who each make other shards.
+
+    Raises
+    ------
+    Busy
+        If another run has it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # Windows: two runs waste work, and damage nothing
+        yield
+        return
+    with open(folder / _LOCK, "a+") as file:
+        try:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise Busy(f"{folder} is in use by {file.read().strip() or 'another run'}") from None
+        except OSError:
+            pass  # a network file system without locks
+        if not shared:
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
+            durable.clear_partial(folder)
+        yield
+
+
+# making what is missing
+
+
+def run(
+    plan: Plan,
+    shards: Sequence[int],
+    *,
+    executor: Executor | None = None,
+    workers: int | None = None,
+    timeout: float | None = None,
+    memory: int | None = None,
+    max_failures: float | None = None,
+    listener: Listener = lambda report: None,
+) -> None:
+    """Make shards.
+
+    Parameters
+    ----------
+    plan : Plan
+        A plan on the disk.
+    shards : sequence of int
+        Which.
+    executor : concurrent.futures.Executor, optional
+        What runs them; processes of this machine by default.
+    workers : int, optional
+        Processes, by default one for each CPU that this process may use; or half the shards that
+        an executor is given at a time.
+    timeout, memory
+        Seconds that an item may take, and bytes that a process may have (by default its share of
+        what there is); not with `executor`.
+    max_failures : float, optional
+        Failed items, or below 1 their share of all, above which the run ends.
+    listener : callable
+        Is told of progress.
+
+    Raises
+    ------
+    TooManyFailures
+        If too many items failed.
+    OSError
+        If the output cannot be written.
+    """
+    if max_failures is not None and 0 < max_failures < 1:
+        max_failures *= plan.n_items
+    failed = 0
+    for index in plan.complete() if max_failures is not None else ():
+        failed += sum(report_of(plan.side(index))["failures"].values())
+    if workers is None:
+        workers = get_num_threads()
+    if memory is None and (total := usable_memory()) is not None:
+        memory = total // workers
+    if not shards:
+        return
+    if executor is None:
+        seconds = np.zeros(2 * round(plan.config.sr), np.float32)
+        plan.transform(seconds)  # compiles what is not in the cache, once for all processes
+        reports = slots.make_shards(plan, shards, workers=workers, timeout=timeout, memory=memory)
+    else:
+        reports = _submit(plan, shards, executor, window=2 * workers)
+    with contextlib.closing(reports), open(plan.path / _EVENTS, "a") as events:
+        for report in reports:
+            if report is not None:
+                events.write(json.dumps({"time": round(time.time(), 3), **report}) + "\n")
+                events.flush()
+                failed += sum(report["failures"].values())
+            listener(report)
+            if max_failures is not None and failed > max_failures:
+                raise TooManyFailures(f"{failed} inputs failed, more than {max_failures:g}")
+
+
+def _submit(
+    plan: Plan, shards: Sequence[int], executor: Executor, *, window: int
+) -> Generator[dict[str, Any] | None]:
+    """Make shards by an executor that has so many of them at a time."""
+    waiting = deque((shard, 1) for shard in shards)
+    live: dict[Future[dict[str, Any]], tuple[int, int]] = {}
+    try:
+        while waiting or live:
+            while waiting and len(live) < window:
+                shard, tries = waiting.popleft()
+                live[executor.submit(run_shard, str(plan.path), shard)] = shard, tries
+            done, _ = wait(live, timeout=1.0, return_when=FIRST_COMPLETED)
+            for future in done:
+                shard, tries = live.pop(future)
+                try:
+                    report = future.result()
+                except OSError:
+                    raise
+                except Exception:  # a worker died: its item has a strike
+                    if tries == _TRIES:
+                        raise
+                    waiting.appendleft((shard, tries + 1))
+                else:
+                    yield report
+            if not done:
+                yield None
+    finally:
+        for future in live:
+            future.cancel()
+
+
+# accounting
+
+
+def finalize(folder: str | Path) -> Summary:
+    """Write ``manifest.jsonl``, ``failures.jsonl`` and ``SUMMARY.json`` of a complete run.
+
+    Raises
+    ------
+    ParameterError
+        If the folder holds no plan, or shards are missing.
+    RuntimeError
+        If an item is neither written nor failed.
+    """
+    plan = load_plan(folder)
+    missing = plan.incomplete()
+    if missing:
+        raise ParameterError(
+            f"{len(missing)} of {len(plan.shards)} shards are not made yet, such as {missing[0]}"
+        )
+    found = summary_of(plan.path)
+    if found is not None and found.plan == plan.digest:
+        return found
+    outputs = {
+        name: durable.Output(plan.path, name) for name in ("manifest.jsonl", "failures.jsonl")
+    }
+    total: dict[str, Any] = dict.fromkeys(("written", "seconds", "frames", "bytes"), 0)
+    failures: dict[str, int] = {}
+    try:
+        for index in range(len(plan.shards)):
+            side = plan.side(index)
+            if side["plan"] != plan.digest:
+                raise RuntimeError(f"{plan.side_file(index)} belongs to another plan")
+            for record in side["items"]:
+                _put(outputs["manifest.jsonl"], {**record, "shard": index})
+            for record in side["failures"]:
+                _put(outputs["failures.jsonl"], {**record, "shard": index})
+            report = report_of(side)
+            for name in total:
+                total[name] += report[name]
+            for class_, n in report["failures"].items():
+                failures[class_] = failures.get(class_, 0) + n
+        failed = sum(failures.values())
+        if total["written"] + failed != plan.n_items:
+            raise RuntimeError(
+                f"{total['written']} items are written and {failed} failed, of {plan.n_items}"
+            )
+        durable.commit(plan.path, [output.close() for output in outputs.values()])
+    except BaseException:
+        for output in outputs.values():
+            output.abort()
+        raise
+    durable.failpoint("manifests-written")
+    summary = Summary(
+        plan=plan.digest,
+        planned=plan.n_items,
+        failed=failed,
+        failures=dict(sorted(failures.items())),
+        shards=len(plan.shards),
+        **total,
+    )
+    text = json.dumps(asdict(summary), indent=1) + "\n"
+    durable.write_file(plan.path, _SUMMARY, text.encode())
+    for name in (".attempts", durable.PARTIAL):
+        with contextlib.suppress(OSError):  # it may be in use, or never have been
+            (plan.path / name).rmdir()
+    return summary
+
+
+def summary_of(folder: Path) -> Summary | None:
+    """Return the summary of a finished run."""
+    try:
+        return Summary(**json.loads((folder / _SUMMARY).read_bytes()))
+    except FileNotFoundError:
+        return None
+
+
+def usable_memory() -> int | None:
+    """Return the bytes that this process and its children may use, by machine and cgroup."""
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return total
+
+
+def _put(output: durable.Output, record: dict[str, Any]) -> None:
+    output.write((json.dumps(record, separators=(",", ":")) + "\n").encode())
