@@ -52,6 +52,9 @@ _BLOCK = 1 << 23
 #: counts of samples that no file holds: written where the length is not known
 _UNKNOWN = 1 << 40
 
+#: samples of a frame of MP3: encoders do not agree on whether the frame that tells counts
+_MP3_FRAME = 1152
+
 #: libsndfile's log of a header that states more bytes than there are, for WAV and RIFX, AIFF and
 #: AU, W64 and RF64
 _SHORTFALL = re.compile(
@@ -117,7 +120,7 @@ class Samples:
     decoder: str
 
 
-def read(item: Item, sr: float, *, partial: bool = False, longest: float = _LONGEST) -> Samples:
+def read(item: Item, sr: float, *, longest: float = _LONGEST) -> Samples:
     """Return the samples of an item.
 
     Parameters
@@ -126,8 +129,6 @@ def read(item: Item, sr: float, *, partial: bool = False, longest: float = _LONG
         What to read.
     sr : float > 0
         The sampling rate to bring it to, in Hz.
-    partial : bool
-        Take what is there of a recording that ends before the end that it states.
     longest : float
         Seconds that an item may have.
 
@@ -141,15 +142,13 @@ def read(item: Item, sr: float, *, partial: bool = False, longest: float = _LONG
     Failure
         If there are none, for whatever reason.
     """
-    with opened(item, partial=partial, longest=longest) as recording:
+    with opened(item, longest=longest) as recording:
         y = recording.read(sr)
         return Samples(y, recording.native_sr, recording.n_samples_native, recording.decoder)
 
 
 @contextmanager
-def opened(
-    item: Item, *, partial: bool = False, longest: float = _LONGEST
-) -> Iterator["Recording"]:
+def opened(item: Item, *, longest: float = _LONGEST) -> Iterator["Recording"]:
     """Open an item (see :func:`read`), to read it as a whole or in pieces."""
     with ExitStack() as stack:
         with _classified("format", "open", None):
@@ -157,7 +156,7 @@ def opened(
             if not isinstance(source, str):
                 stack.enter_context(source)
             file = stack.enter_context(audio._open(source))
-        yield Recording(file, item, partial, longest)
+        yield Recording(source, file, item, longest)
 
 
 class Recording:
@@ -173,8 +172,8 @@ class Recording:
         Samples of each of the source's channels that were read so far.
     """
 
-    def __init__(self, file: Any, item: Item, partial: bool, longest: float) -> None:
-        self._file, self._item, self._partial, self._longest = file, item, partial, longest
+    def __init__(self, source: str | IO[bytes], file: Any, item: Item, longest: float) -> None:
+        self._source, self._file, self._item, self._longest = source, file, item, longest
         self.decoder = "libsndfile" if isinstance(file, soundfile.SoundFile) else "ffmpeg"
         self.native_sr: float = file.samplerate
         self.n_samples_native = 0
@@ -218,25 +217,56 @@ class Recording:
                 if self.n_samples_native > self._longest * self.native_sr:
                     raise self._failure("too_long", f"it is longer than {self._longest:g} s")
                 yield self._mix(block)
+            if duration is None and self.decoder == "libsndfile":
+                self._check_end(stated)
         if self.n_samples_native == 0:
             raise self._failure("empty", "there are no samples in it")
-        if duration is None and self.n_samples_native < stated and not self._partial:
-            raise self._failure(
-                "truncated",
-                f"it has {self.n_samples_native} samples of the {stated} that it states",
-            )
 
     def _stated(self) -> int:
         """Return how many samples should follow according to the file, 0 if it does not tell."""
-        if self.decoder != "libsndfile":
+        if self.decoder != "libsndfile" or self._file.frames >= _UNKNOWN:
             return 0
         n_samples = int(self._file.frames)
-        if n_samples >= _UNKNOWN:
-            return 0
         for stated, there in re.findall(_SHORTFALL, self._file.extra_info):
             if int(there) < int(stated) < 0x7FFF_0000:  # which writers put that cannot go back
                 n_samples = round(n_samples * int(stated) / max(int(there), 1))
         return n_samples - int(self._file.tell())
+
+    def _check_end(self, stated: int) -> None:
+        """Complain if the source ends before the end that it states."""
+        n_missing = stated - self.n_samples_native
+        if n_missing > 0 and self._file.format == "MP3" and not self._has_xing_header():
+            n_missing = 0  # libsndfile has guessed
+        if n_missing > (_MP3_FRAME if self._file.format == "MP3" else 0):
+            text = f"it has {self.n_samples_native} samples of the {stated} that it states"
+            raise self._failure("truncated", text)
+        if self._file.format == "OGG" and self._ends_within_page():
+            raise self._failure("truncated", "it ends within a page of its Ogg stream")
+
+    def _has_xing_header(self) -> bool:
+        """Whether the first frame of an MP3 file tells how many follow."""
+        head = self._bytes(0, 10)
+        tag = 0
+        if head[:3] == b"ID3":
+            tag = 10 + sum((head[6 + k] & 127) << (21 - 7 * k) for k in range(4))
+        return re.search(b"Xing|Info", self._bytes(tag, 256)) is not None
+
+    def _ends_within_page(self) -> bool:
+        """Whether an Ogg file lacks a part of its last page, of 65307 bytes at most."""
+        tail = self._bytes(-65307, 65307)
+        page = tail[tail.rfind(b"OggS") :]
+        lengths = page[27 : 27 + page[26]] if len(page) > 26 else b""
+        return len(page) < 27 or len(page) < 27 + page[26] + sum(lengths)
+
+    def _bytes(self, position: int, size: int) -> bytes:
+        """Return bytes of the source, at a position that is counted from the end if negative."""
+        with ExitStack() as stack:
+            source = self._source
+            if isinstance(source, str):
+                source = stack.enter_context(open(source, "rb", buffering=0))
+            end = source.seek(0, io.SEEK_END)
+            source.seek(position if position >= 0 else max(0, end + position))
+            return source.read(size)
 
     def _mix(self, block: NDArray[np.float32]) -> Array:
         try:
