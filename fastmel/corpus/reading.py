@@ -120,7 +120,7 @@ class Samples:
     decoder: str
 
 
-def read(item: Item, sr: float, *, longest: float = _LONGEST) -> Samples:
+def read(item: Item, sr: float, *, partial: bool = False, longest: float = _LONGEST) -> Samples:
     """Return the samples of an item.
 
     Parameters
@@ -129,6 +129,8 @@ def read(item: Item, sr: float, *, longest: float = _LONGEST) -> Samples:
         What to read.
     sr : float > 0
         The sampling rate to bring it to, in Hz.
+    partial : bool
+        Take what is there of a recording that ends before the end that it states.
     longest : float
         Seconds that an item may have.
 
@@ -142,13 +144,15 @@ def read(item: Item, sr: float, *, longest: float = _LONGEST) -> Samples:
     Failure
         If there are none, for whatever reason.
     """
-    with opened(item, longest=longest) as recording:
+    with opened(item, partial=partial, longest=longest) as recording:
         y = recording.read(sr)
         return Samples(y, recording.native_sr, recording.n_samples_native, recording.decoder)
 
 
 @contextmanager
-def opened(item: Item, *, longest: float = _LONGEST) -> Iterator["Recording"]:
+def opened(
+    item: Item, *, partial: bool = False, longest: float = _LONGEST
+) -> Iterator["Recording"]:
     """Open an item (see :func:`read`), to read it as a whole or in pieces."""
     with ExitStack() as stack:
         with _classified("format", "open", None):
@@ -156,7 +160,7 @@ def opened(item: Item, *, longest: float = _LONGEST) -> Iterator["Recording"]:
             if not isinstance(source, str):
                 stack.enter_context(source)
             file = stack.enter_context(audio._open(source))
-        yield Recording(source, file, item, longest)
+        yield Recording(source, file, item, partial, longest)
 
 
 class Recording:
@@ -172,8 +176,11 @@ class Recording:
         Samples of each of the source's channels that were read so far.
     """
 
-    def __init__(self, source: str | IO[bytes], file: Any, item: Item, longest: float) -> None:
-        self._source, self._file, self._item, self._longest = source, file, item, longest
+    def __init__(
+        self, source: str | IO[bytes], file: Any, item: Item, partial: bool, longest: float
+    ) -> None:
+        self._source, self._file, self._item = source, file, item
+        self._partial, self._longest = partial, longest
         self.decoder = "libsndfile" if isinstance(file, soundfile.SoundFile) else "ffmpeg"
         self.native_sr: float = file.samplerate
         self.n_samples_native = 0
@@ -217,7 +224,7 @@ class Recording:
                 if self.n_samples_native > self._longest * self.native_sr:
                     raise self._failure("too_long", f"it is longer than {self._longest:g} s")
                 yield self._mix(block)
-            if duration is None and self.decoder == "libsndfile":
+            if duration is None and self.decoder == "libsndfile" and not self._partial:
                 self._check_end(stated)
         if self.n_samples_native == 0:
             raise self._failure("empty", "there are no samples in it")
