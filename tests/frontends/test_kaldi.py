@@ -28,7 +28,6 @@ PLACES = {
 FRAMES = [
     {"sr": 8000},
     {"sr": 11025},
-    {"sr": 44100},
     {"frame_length_ms": 32.0, "frame_shift_ms": 12.5},
     {"frame_length_ms": 25.1, "frame_shift_ms": 10.1, "snip_edges": False},
     {"snip_edges": False},

@@ -85,7 +85,7 @@ def make_signals() -> dict[str, np.ndarray]:
 
     "noisy": harmonics in bursts and a chirp over noise, which leaves no band so quiet that the
     rounding of float32 shows. "edges": silence, an impulse, a tone and a constant over noise at
-    -60 dB, one after the other.
+    -60 dB, and near silence, one after the other.
     """
     rng = np.random.default_rng(20261122)
     t = np.arange(8003)
@@ -95,11 +95,12 @@ def make_signals() -> dict[str, np.ndarray]:
     hiss, rumble = 5e-3 * rng.standard_normal((2, len(t)))
     noisy = 0.1 * voice + 0.02 * chirp + hiss + lfilter([1.0], [1.0, -0.95], rumble)
 
-    edges = np.zeros(4001)
+    edges = np.zeros(5301)
     edges[1200] = 0.5
     edges[2000:3000] = 0.1 * np.sin(2 * np.pi * 0.0371 * t[:1000])
-    edges[3000:] = 0.25
-    edges[2000:] += 1e-3 * rng.standard_normal(2001)
+    edges[3000:4000] = 0.25
+    edges[2000:4000] += 1e-3 * rng.standard_normal(2000)
+    edges[4000:] = 2e-5 * rng.standard_normal(1301)  # bits that come and go
     signals = {"noisy": noisy, "edges": edges}
     return {name: np.round(y * 32768).astype(np.int16) for name, y in signals.items()}
 
