@@ -12,7 +12,7 @@ import soundfile
 import soxr
 from numpy.typing import DTypeLike, NDArray
 
-from fastmel.arrays import any_array
+from fastmel.arrays import any_array, as_numpy
 from fastmel.exceptions import ParameterError
 from fastmel.util import fix_length, valid_audio, warn
 
@@ -101,8 +101,10 @@ def load(
         _seek(file, offset)
         frames = -1 if duration is None else int(duration * native_sr)
         y = file.read(frames=frames, dtype=dtype).T
-    if mono:
+    if mono and y.ndim > 1:
         y = to_mono(y)
+    elif mono:
+        valid_audio(y)
     if sr is None:
         return y, native_sr
     return resample(y, orig_sr=native_sr, target_sr=sr, res_type=res_type), sr
@@ -497,7 +499,6 @@ def _resample_polyphase(
     return resampled
 
 
-@any_array
 def get_duration(
     *,
     y: NDArray[Any] | None = None,
@@ -542,10 +543,10 @@ def get_duration(
         with _open(path) as file:
             return float(file.frames) / float(file.samplerate)
     if y is not None:
-        return float(y.shape[-1]) / sr
+        return float(as_numpy(y).shape[-1]) / sr
     if S is None:
         raise ParameterError("At least one of (y, sr), S, or path must be provided")
-    n_samples = n_fft + hop_length * (S.shape[-1] - 1)
+    n_samples = n_fft + hop_length * (as_numpy(S).shape[-1] - 1)
     if center:
         n_samples -= 2 * int(n_fft // 2)
     return float(n_samples) / sr

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastmel.arrays import any_array
+from fastmel.arrays import as_numpy, like
 
 __all__ = [
     "blocks_to_frames",
@@ -33,7 +33,12 @@ _KNEE_MEL = _KNEE_HZ / _HZ_PER_MEL
 _LOG_STEP = np.log(6.4) / 27.0
 
 
-@any_array
+def _array(x: ArrayLike) -> NDArray[Any]:
+    # A converter takes as long as a call or two. Most are given ndarrays, which have the short way
+    # here, and past here where only one operation follows.
+    return x if type(x) is np.ndarray else np.asanyarray(as_numpy(x))
+
+
 def hz_to_mel(frequencies: ArrayLike, *, htk: bool = False) -> Any:
     """Convert frequencies in hertz to mels.
 
@@ -55,19 +60,18 @@ def hz_to_mel(frequencies: ArrayLike, *, htk: bool = False) -> Any:
     >>> hz_to_mel([110, 220, 440])
     array([1.65, 3.3 , 6.6 ])
     """
-    hz = np.asanyarray(frequencies)[()]
+    hz = _array(frequencies)[()]
     if htk:
-        return 2595.0 * np.log10(1.0 + hz / 700.0)
+        return like(frequencies, 2595.0 * np.log10(1.0 + hz / 700.0))
     mels = hz / _HZ_PER_MEL
     above = hz >= _KNEE_HZ
     if hz.ndim:
         mels[above] = _KNEE_MEL + np.log(hz[above] / _KNEE_HZ) / _LOG_STEP
     elif above:
         mels = _KNEE_MEL + np.log(hz / _KNEE_HZ) / _LOG_STEP
-    return mels
+    return like(frequencies, mels)
 
 
-@any_array
 def mel_to_hz(mels: ArrayLike, *, htk: bool = False) -> Any:
     """Convert mels to frequencies in hertz: the inverse of :func:`hz_to_mel`.
 
@@ -91,19 +95,18 @@ def mel_to_hz(mels: ArrayLike, *, htk: bool = False) -> Any:
     array([ 66.66666667, 133.33333333, 200.        , 266.66666667,
            333.33333333])
     """
-    mel = np.asanyarray(mels)[()]
+    mel = _array(mels)[()]
     if htk:
-        return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+        return like(mels, 700.0 * (10.0 ** (mel / 2595.0) - 1.0))
     hz = _HZ_PER_MEL * mel
     above = mel >= _KNEE_MEL
     if mel.ndim:
         hz[above] = _KNEE_HZ * np.exp(_LOG_STEP * (mel[above] - _KNEE_MEL))
     elif above:
         hz = _KNEE_HZ * np.exp(_LOG_STEP * (mel - _KNEE_MEL))
-    return hz
+    return like(mels, hz)
 
 
-@any_array
 def mel_frequencies(
     n_mels: int = 128, *, fmin: float = 0.0, fmax: float = 11025.0, htk: bool = False
 ) -> NDArray[np.float64]:
@@ -134,7 +137,6 @@ def mel_frequencies(
     return frequencies
 
 
-@any_array
 def fft_frequencies(*, sr: float = 22050, n_fft: int = 2048) -> NDArray[np.floating[Any]]:
     """Return the centre frequency of each bin of a real FFT.
 
@@ -159,7 +161,6 @@ def fft_frequencies(*, sr: float = 22050, n_fft: int = 2048) -> NDArray[np.float
     return np.fft.rfftfreq(n_fft, d=1.0 / sr)
 
 
-@any_array
 def frames_to_samples(frames: ArrayLike, *, hop_length: int = 512, n_fft: int | None = None) -> Any:
     """Return the sample at which each frame starts, or is centred.
 
@@ -182,11 +183,12 @@ def frames_to_samples(frames: ArrayLike, *, hop_length: int = 512, n_fft: int | 
     >>> frames_to_samples([0, 1, 10])
     array([   0,  512, 5120])
     """
-    offset = 0 if n_fft is None else int(n_fft // 2)
-    return (np.asanyarray(frames) * hop_length + offset).astype(int, copy=False)[()]
+    samples = _array(frames) * hop_length
+    if n_fft is not None:
+        samples = samples + int(n_fft // 2)
+    return like(frames, samples.astype(int, copy=False))
 
 
-@any_array
 def samples_to_frames(
     samples: ArrayLike, *, hop_length: int = 512, n_fft: int | None = None
 ) -> Any:
@@ -212,11 +214,12 @@ def samples_to_frames(
     >>> samples_to_frames([0, 511, 512, 5121])
     array([ 0,  0,  1, 10])
     """
-    offset = 0 if n_fft is None else int(n_fft // 2)
-    return np.floor((np.asanyarray(samples) - offset) // hop_length).astype(int, copy=False)[()]
+    numbers = _array(samples)
+    if n_fft is not None:
+        numbers = numbers - int(n_fft // 2)
+    return like(samples, (numbers // hop_length).astype(int, copy=False))
 
 
-@any_array
 def samples_to_time(samples: ArrayLike, *, sr: float = 22050) -> Any:
     """Return the seconds that samples stand at: ``samples / sr``.
 
@@ -237,10 +240,11 @@ def samples_to_time(samples: ArrayLike, *, sr: float = 22050) -> Any:
     >>> samples_to_time([0, 11025, 22050])
     array([0. , 0.5, 1. ])
     """
-    return np.asanyarray(samples)[()] / float(sr)
+    if type(samples) is np.ndarray:
+        return samples / float(sr)
+    return like(samples, _array(samples) / float(sr))
 
 
-@any_array
 def time_to_samples(times: ArrayLike, *, sr: float = 22050) -> Any:
     """Return the last sample at or before each time: ``times * sr`` without the fraction.
 
@@ -261,10 +265,11 @@ def time_to_samples(times: ArrayLike, *, sr: float = 22050) -> Any:
     >>> time_to_samples([0, 0.5, 1])
     array([    0, 11025, 22050])
     """
-    return (np.asanyarray(times) * sr).astype(int, copy=False)[()]
+    if type(times) is np.ndarray:
+        return (times * sr).astype(int)
+    return like(times, (_array(times) * sr).astype(int))
 
 
-@any_array
 def frames_to_time(
     frames: ArrayLike, *, sr: float = 22050, hop_length: int = 512, n_fft: int | None = None
 ) -> Any:
@@ -292,7 +297,6 @@ def frames_to_time(
     return samples_to_time(frames_to_samples(frames, hop_length=hop_length, n_fft=n_fft), sr=sr)
 
 
-@any_array
 def time_to_frames(
     times: ArrayLike, *, sr: float = 22050, hop_length: int = 512, n_fft: int | None = None
 ) -> Any:
@@ -320,7 +324,6 @@ def time_to_frames(
     return samples_to_frames(time_to_samples(times, sr=sr), hop_length=hop_length, n_fft=n_fft)
 
 
-@any_array
 def blocks_to_frames(blocks: ArrayLike, *, block_length: int) -> Any:
     """Return the first frame of each block of :func:`fastmel.stream`.
 
@@ -341,10 +344,11 @@ def blocks_to_frames(blocks: ArrayLike, *, block_length: int) -> Any:
     >>> blocks_to_frames([0, 1, 2], block_length=16)
     array([ 0, 16, 32])
     """
-    return block_length * np.asanyarray(blocks)[()]
+    if type(blocks) is np.ndarray:
+        return block_length * blocks
+    return like(blocks, block_length * _array(blocks))
 
 
-@any_array
 def blocks_to_samples(blocks: ArrayLike, *, block_length: int, hop_length: int) -> Any:
     """Return the first sample of each block of :func:`fastmel.stream`.
 
@@ -371,7 +375,6 @@ def blocks_to_samples(blocks: ArrayLike, *, block_length: int, hop_length: int) 
     return frames_to_samples(frames, hop_length=hop_length)
 
 
-@any_array
 def blocks_to_time(blocks: ArrayLike, *, block_length: int, hop_length: int, sr: float) -> Any:
     """Return the seconds that blocks of :func:`fastmel.stream` begin at.
 
@@ -400,7 +403,6 @@ def blocks_to_time(blocks: ArrayLike, *, block_length: int, hop_length: int, sr:
     return samples_to_time(samples, sr=sr)
 
 
-@any_array
 def samples_like(
     X: NDArray[Any] | float, *, hop_length: int = 512, n_fft: int | None = None, axis: int = -1
 ) -> NDArray[np.int_]:
@@ -425,12 +427,11 @@ def samples_like(
     >>> samples_like(np.zeros((128, 4)))
     array([   0,  512, 1024, 1536])
     """
-    frames = np.arange(X if np.isscalar(X) else X.shape[axis])  # type: ignore[union-attr, arg-type]
-    samples: NDArray[np.int_] = frames_to_samples(frames, hop_length=hop_length, n_fft=n_fft)
-    return samples
+    n_frames: Any = X if np.isscalar(X) else as_numpy(X).shape[axis]
+    samples = frames_to_samples(np.arange(n_frames), hop_length=hop_length, n_fft=n_fft)
+    return like(X, samples)  # type: ignore[no-any-return]
 
 
-@any_array
 def times_like(
     X: NDArray[Any] | float,
     *,
