@@ -24,6 +24,7 @@ from time import perf_counter
 from typing import Any, BinaryIO
 
 import fastmel
+from fastmel.corpus import cli as corpus
 
 __all__ = ["main"]
 
@@ -513,6 +514,7 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help=f"frame lengths to add to {', '.join(map(str, _COMMON_N_FFT))}",
     )
+    corpus.add_commands(commands)
     return parser
 
 

@@ -5,10 +5,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from fastmel.corpus.plan import Plan
     from fastmel.corpus.sources import Item
 
@@ -31,7 +31,7 @@ class ShardWriter(Protocol):
     """
 
     def add(
-        self, item: "Item", features: NDArray[np.floating], meta: Mapping[str, Any]
+        self, item: "Item", features: "NDArray[np.floating]", meta: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Write an item.
 

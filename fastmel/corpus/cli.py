@@ -1,0 +1,457 @@
+"""``fastmel extract`` and what belongs to it: words in, exit codes out.
+
+Exit codes: 0 all inputs are written, 1 the output cannot be written, 2 the command line asks for
+something impossible, 3 finished, and some inputs failed, 4 ``verify`` found damage, 5 too many
+inputs failed, 130 interrupted, 143 terminated.
+"""
+
+import argparse
+import contextlib
+import json
+import shlex
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fastmel.exceptions import ParameterError
+
+__all__ = ["add_commands"]
+
+
+class _Terminated(BaseException):
+    """The process was asked to end."""
+
+
+def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the commands to the parser of ``fastmel``."""
+    extract = commands.add_parser(
+        "extract",
+        help="compute the features of a whole corpus",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    extract.set_defaults(run=_guarded(_extract))
+    _add_extract_arguments(extract)
+
+    for name, work, help in (
+        ("status", _status, "how far a run of extract is"),
+        ("verify", _verify, "whether what extract wrote is whole"),
+        ("retry", _retry, "try the inputs again that failed"),
+        ("finalize", _finalize, "write manifest and summary after a run by --task-index"),
+    ):
+        command = commands.add_parser(name, help=help, description=f"Tell or do: {help}.")
+        command.set_defaults(run=_guarded(work))
+        command.add_argument("output", metavar="OUT", type=Path, help="what extract wrote to")
+        command.add_argument("--json", action="store_true", help="print one JSON object")
+        if name == "verify":
+            command.add_argument("--deep", action="store_true", help="compare check sums too")
+            command.add_argument(
+                "--reopen",
+                action="store_true",
+                help="let the next fastmel extract make damaged shards again",
+            )
+        if name == "retry":
+            _add_run_arguments(command)
+            command.add_argument(
+                "--reason",
+                type=lambda word: word.split(","),
+                metavar="CLASS[,CLASS...]",
+                help="only those of these classes, as timeout,oom",
+            )
+
+
+def _guarded(work: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """Turn what ends a run into a line on standard error and an exit code."""
+
+    def guarded(args: argparse.Namespace) -> int:
+        from fastmel.corpus.run import PlanDiffers, TooManyFailures
+
+        again = f"to go on: {shlex.join(['fastmel', 'extract', '-o', str(args.output)])}"
+        try:
+            with _terminated_by_signal():
+                return work(args)
+        except PlanDiffers as error:
+            _say(f"error: {error}")
+            return 1
+        except ParameterError as error:
+            _say(f"error: {error}")
+            return 2
+        except TooManyFailures as error:
+            _say(f"stopped: {error}; {again}")
+            return 5
+        except (OSError, RuntimeError) as error:
+            name = getattr(error, "filename", None)
+            text = getattr(error, "strerror", None) or error
+            _say(f"error: {f'{name}: ' if name else ''}{text}; {again}")
+            return 1
+        except KeyboardInterrupt:
+            _say(f"interrupted; {again}")
+            return 128 + signal.SIGINT
+        except _Terminated:
+            _say(f"terminated; {again}")
+            return 128 + signal.SIGTERM
+
+    return guarded
+
+
+@contextlib.contextmanager
+def _terminated_by_signal() -> Iterator[None]:
+    """Make SIGTERM an exception, as Python does with Ctrl-C."""
+
+    def terminate(*_: object) -> None:
+        raise _Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, terminate)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _say(text: str) -> None:
+    print(f"fastmel: {text}", file=sys.stderr, flush=True)
+
+
+# fastmel extract
+
+
+def _extract(args: argparse.Namespace) -> int:
+    from fastmel.corpus import run
+    from fastmel.corpus.plan import load_plan
+
+    if (args.task_index is None) != (args.task_count is None):
+        raise ParameterError("--task-index and --task-count need each other")
+    if args.task_index is not None and not 0 <= args.task_index < args.task_count:
+        raise ParameterError(f"--task-index {args.task_index} is not below {args.task_count}")
+    if args.dry_run:
+        return _dry_run(args)
+    if args.task_index is not None or not args.inputs:
+        load_plan(args.output)  # refuses before a folder is made
+    settings = _settings(args) if args.inputs else {}
+    with run.locked(args.output, shared=args.task_index is not None):
+        if args.overwrite:
+            run.clear(args.output)
+        if not args.inputs:
+            plan = load_plan(args.output)
+        else:
+            plan = run.plan_for(args.output, settings, args.inputs, stdin=sys.stdin)
+        if args.task_index is None:
+            return _run(args, plan)
+        shards = [i for i in plan.incomplete() if i % args.task_count == args.task_index]
+        _make(args, plan, shards)
+        return 0
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    from fastmel.corpus.run import check_settings
+
+    return check_settings(
+        args.frontend,
+        args.format,
+        {**dict(args.option), "layout": args.layout, "dtype": args.dtype},
+        max_duration=args.max_duration,
+        partial=args.partial,
+        limit=args.limit,
+    )
+
+
+def _run(args: argparse.Namespace, plan: Any) -> int:
+    """Make what is missing, account for everything, and tell of it."""
+    from fastmel.corpus.run import finalize
+
+    start = time.monotonic()
+    _make(args, plan, plan.incomplete())
+    return _tell(args, finalize(plan.path), time.monotonic() - start)
+
+
+def _make(args: argparse.Namespace, plan: Any, shards: list[int]) -> None:
+    from fastmel.corpus import run
+    from fastmel.corpus.progress import EventLog, Progress
+
+    if not shards:
+        return
+    listeners: list[run.Listener] = []
+    with contextlib.ExitStack() as stack:
+        if not args.quiet:
+            progress = Progress(plan, sys.stderr)
+            stack.callback(progress.end)
+            listeners.append(progress)
+        if args.log_file:
+            file = stack.enter_context(open(args.log_file, "a", encoding="utf-8"))
+            log = EventLog(plan, file)
+            log.write("begin", plan=plan.digest, shards=len(shards))
+            listeners.append(log)
+
+        def tell(report: dict[str, Any] | None) -> None:
+            for listener in listeners:
+                listener(report)
+
+        run.run(
+            plan,
+            shards,
+            workers=args.workers,
+            timeout=args.timeout_per_file,
+            memory=args.memory_per_worker,
+            max_failures=0 if args.fail_fast else args.max_failures,
+            listener=tell,
+        )
+
+
+def _tell(args: argparse.Namespace, summary: Any, elapsed: float) -> int:
+    if args.json:
+        print(json.dumps({**asdict(summary), "elapsed": round(elapsed, 3)}))
+    if not args.quiet:
+        hours = summary.seconds / 3600
+        _say(
+            f"{summary.written:,} of {summary.planned:,} inputs written to {args.output}: "
+            f"{hours:.2f} h of audio, {summary.frames:,} frames, {summary.bytes / 1e6:,.1f} MB"
+        )
+    if summary.failed:
+        classes = ", ".join(f"{n} {class_}" for class_, n in summary.failures.items())
+        _say(f"{summary.failed:,} failed ({classes}): see {args.output / 'failures.jsonl'}")
+    return 3 if summary.failed else 0
+
+
+def _dry_run(args: argparse.Namespace) -> int:
+    """Tell what would be done."""
+    from fastmel.corpus import sources
+    from fastmel.corpus.plan import plan_of
+
+    if not args.inputs:
+        raise ParameterError("--dry-run needs inputs")
+    items = sources.find(args.inputs, stdin=sys.stdin)[: args.limit]
+    plan, _ = plan_of(args.output, _settings(args), items)
+    known = sum(item.duration for item in items if item.duration is not None)
+    guessed = sum((item.size or 0) / _bytes_per_second(item) for item in items if not item.duration)
+    config = plan.config
+    n_frames = (known + guessed) * config.sr / config.hop_length
+    folder = next(
+        p for p in (args.output.absolute(), *args.output.absolute().parents) if p.exists()
+    )
+    facts = {
+        "items": plan.n_items,
+        "hours": round((known + guessed) / 3600, 2),
+        "hours_known": round(known / 3600, 2),
+        "shards": len(plan.shards),
+        "source_bytes": sum(item.size or 0 for item in items),
+        "bytes": round(n_frames * plan.n_features * (2 if plan.dtype == "float16" else 4)),
+        "bytes_free": shutil.disk_usage(folder).free,
+    }
+    if args.json:
+        print(json.dumps(facts))
+    else:
+        print(
+            f"{facts['items']:,} inputs in {facts['shards']:,} shards, about {facts['hours']:,} h\n"
+            f"about {facts['bytes'] / 1e9:,.2f} GB of features from "
+            f"{facts['source_bytes'] / 1e9:,.2f} GB; {facts['bytes_free'] / 1e9:,.1f} GB are free"
+        )
+    return 0
+
+
+def _bytes_per_second(item: Any) -> int:
+    """Guess what a second of a recording takes, by the suffix of its name."""
+    suffix = item.source.rpartition(".")[2].lower()
+    return {"wav": 64_000, "aiff": 64_000, "flac": 24_000}.get(suffix, 8_000)
+
+
+# the other commands
+
+
+def _status(args: argparse.Namespace) -> int:
+    from fastmel.corpus.check import status
+
+    found = status(args.output)
+    if args.json:
+        print(json.dumps(found))
+        return 0
+    state = "finished" if found["is_finished"] else "not finished"
+    print(
+        f"{state}: {found['written']:,} written, {found['failed']:,} failed, {found['left']:,} "
+        f"left of {found['planned']:,}; {found['shards_made']:,} of {found['shards']:,} shards, "
+        f"{found['seconds'] / 3600:.2f} h of audio, {found['bytes'] / 1e6:,.1f} MB"
+    )
+    for class_, n in found["failures"].items():
+        print(f"{n:>8,} {class_}")
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from fastmel.corpus import run
+    from fastmel.corpus.check import damage, reopen, status
+    from fastmel.corpus.plan import load_plan
+
+    found = damage(args.output, deep=args.deep)
+    for where, wrong in found.items():
+        for text in wrong:
+            _say(f"{f'shard {where}' if isinstance(where, int) else where}: {text}")
+    if args.reopen and found:
+        with run.locked(args.output):
+            reopen(load_plan(args.output), [index for index in found if isinstance(index, int)])
+    left = status(args.output)["left"]
+    if args.json:
+        print(json.dumps({"damage": {str(k): v for k, v in found.items()}, "left": left}))
+    elif not found:
+        print(f"no damage{f', but {left:,} inputs are not worked on yet' if left else ''}")
+    return 4 if found else 0
+
+
+def _retry(args: argparse.Namespace) -> int:
+    from fastmel.corpus import run
+    from fastmel.corpus.check import reopen
+    from fastmel.corpus.plan import load_plan
+
+    plan = load_plan(args.output)
+    with run.locked(args.output):
+        again = {
+            index
+            for index in plan.complete()
+            for failure in plan.side(index)["failures"]
+            if args.reason is None or failure["class"] in args.reason
+        }
+        reopen(plan, again)
+        return _run(args, plan)
+
+
+def _finalize(args: argparse.Namespace) -> int:
+    from fastmel.corpus.run import finalize
+
+    args.quiet = False
+    return _tell(args, finalize(args.output), 0.0)
+
+
+# the words
+
+
+def _option(word: str) -> tuple[str, Any]:
+    """Read KEY=VALUE, the value as JSON where it is that."""
+    key, equals, value = word.partition("=")
+    if not (key and equals):
+        raise argparse.ArgumentTypeError(f"{word!r} is not KEY=VALUE")
+    with contextlib.suppress(ValueError):
+        return key.replace("-", "_"), json.loads(value)
+    return key.replace("-", "_"), value
+
+
+def _share_or_count(word: str) -> float:
+    """Read a number of inputs, or a share of them as "1%"."""
+    with contextlib.suppress(ValueError):
+        value = float(word.removesuffix("%")) / (100 if word.endswith("%") else 1)
+        if value >= 0 and (word.endswith("%") or value == int(value)):
+            return value
+    raise argparse.ArgumentTypeError(f"{word!r} is neither a number of inputs nor a share as 1%")
+
+
+def _bytes(word: str) -> int:
+    """Read a number of bytes: 500M, 2G."""
+    with contextlib.suppress(ValueError):
+        scale = {"K": 10, "M": 20, "G": 30}.get(word[-1:].upper(), 0)
+        return int(float(word[:-1] if scale else word) * (1 << scale))
+    raise argparse.ArgumentTypeError(f"{word!r} is no number of bytes, such as 500M or 2G")
+
+
+_DESCRIPTION = """\
+Compute the features of a whole corpus: every input is in the output, or in OUT/failures.jsonl
+with a reason. It can be interrupted, or killed, at any moment: the same line goes on.
+
+SRC is a file, a folder, a glob, a list (.txt), a table (.csv, .tsv, .jsonl), Kaldi's wav.scp, a tar
+file, or - for a list on standard input. Without SRC, a run is taken up that OUT holds.
+"""
+
+_EXAMPLES = """\
+examples:
+  fastmel extract corpus/ -o features --frontend whisper
+  fastmel extract train.tsv -o shards --format wds --dtype float16 --frontend kaldi
+  fastmel extract corpus/ -o shards --dry-run
+  fastmel extract -o shards --task-index $SLURM_ARRAY_TASK_ID --task-count 100
+
+exit codes: 0 all written, 1 output cannot be written, 2 bad command line, 3 finished and some
+inputs failed, 5 too many failed, 130 interrupted, 143 terminated
+"""
+
+
+def _add_extract_arguments(parser: argparse.ArgumentParser) -> None:
+    from fastmel.corpus.sinks import FORMATS
+
+    add = parser.add_argument
+    add("inputs", nargs="*", metavar="SRC", help="what to read (see above)")
+    add("-o", "--output", metavar="OUT", type=Path, required=True, help="the output folder")
+    add(
+        "--frontend",
+        default="whisper",
+        metavar="NAME",
+        help="one of those that `fastmel frontends` lists (default: %(default)s)",
+    )
+    add(
+        *("-O", "--option"),
+        action="append",
+        type=_option,
+        default=[],
+        metavar="KEY=VALUE",
+        help="an option of the front end, or any field of fastmel.MelConfig; as often as needed",
+    )
+    add("--format", choices=FORMATS, default="npy", help="of the output (default: %(default)s)")
+    add("--dtype", choices=("float32", "float16"), default="float32", help="(default: %(default)s)")
+    add(
+        "--layout",
+        choices=("frames_first", "mels_first"),
+        default="frames_first",
+        help="axes of the features (default: %(default)s)",
+    )
+    add(
+        "--max-duration",
+        type=float,
+        default=4 * 3600.0,
+        metavar="S",
+        help="longer inputs fail as too_long (default: %(default)g seconds)",
+    )
+    add("--partial", action="store_true", help="take what is there of files that end too early")
+    add("--limit", type=int, metavar="N", help="take the first N inputs only")
+    add("--dry-run", action="store_true", help="tell what would be done")
+    add("--overwrite", action="store_true", help="remove what an earlier run wrote to OUT")
+    add("--json", action="store_true", help="print the summary as one JSON object")
+    _add_run_arguments(parser)
+    add("--task-index", type=int, metavar="I", help="make a part of the shards only, part I of ...")
+    add("--task-count", type=int, metavar="N", help="... N; then: fastmel finalize OUT")
+
+
+def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("the run").add_argument
+    add("--workers", type=_positive, metavar="N", help="processes (default: one for each CPU)")
+    add(
+        "--timeout-per-file",
+        type=float,
+        default=300.0,
+        metavar="S",
+        help="what takes longer, twice, fails (default: %(default)g seconds)",
+    )
+    add(
+        "--memory-per-worker",
+        type=_bytes,
+        metavar="BYTES",
+        help="as 2G; what needs more fails (default: the worker's share of the memory)",
+    )
+    add(
+        "--max-failures",
+        type=_share_or_count,
+        metavar="N|P%",
+        help="end the run if more inputs failed",
+    )
+    add("--fail-fast", action="store_true", help="end the run if an input failed")
+    add("--log-file", metavar="FILE", help="append what happens as lines of JSON")
+    add("--quiet", action="store_true", help="no progress")
+
+
+def _positive(word: str) -> int:
+    if not word.isdecimal() or int(word) == 0:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a positive whole number")
+    return int(word)
