@@ -343,7 +343,7 @@ def _member(archive: io.FileIO, archive_size: int, item: Item) -> bytes:
 def _fetch(url: str) -> IO[bytes]:
     """Return the bytes of a URL."""
     try:
-        import fsspec  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        import fsspec
     except ModuleNotFoundError:
         text = "URLs are read by fsspec: pip install 'fastmel[remote]'"
         raise Failure("remote", "open", text) from None

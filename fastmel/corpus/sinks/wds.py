@@ -1,0 +1,93 @@
+"""WebDataset: tar files, in which ``key.mel.npy`` and ``key.json`` belong to one item.
+
+The headers are as the standard library writes them, without time or owner, so that the same items
+make the same file. Readers take a key to end at the first dot of its last part: dots of ids are
+written as ``%2E``.
+"""
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastmel.corpus.durable import Output
+from fastmel.corpus.sinks import shard_name
+
+if TYPE_CHECKING:
+    from fastmel.corpus.plan import Plan
+    from fastmel.corpus.sources import Item
+
+__all__ = ["SUFFIXES", "Archive", "key", "open_shard"]
+
+SUFFIXES = (".tar",)
+
+#: bytes of a name that every reader of tar files takes, less those of the longest suffix
+_LONGEST = tarfile.LENGTH_NAME - len(".mel.npy")
+
+
+def open_shard(folder: Path, index: int, plan: "Plan") -> "Archive":
+    """Begin a shard."""
+    return Archive(folder, shard_name(index, ".tar"))
+
+
+class Archive:
+    """The tar file of one shard (see :class:`fastmel.corpus.sinks.ShardWriter`)."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._file = Output(folder, name)
+
+    def add(
+        self, item: "Item", features: NDArray[np.floating], meta: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Write an item's two members."""
+        name = key(item.id)
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header, np.lib.format.header_data_from_array_1_0(features)
+        )
+        start, size = self._add(f"{name}.mel.npy", header.getvalue(), features)
+        self._add(f"{name}.json", json.dumps(meta, ensure_ascii=False).encode())
+        return {"file": self._file.name, "key": name, "data_start": start, "data_bytes": size}
+
+    def close(self) -> list[dict[str, Any]]:
+        """Write the end of the archive and bring it to the disk."""
+        self._file.write(bytes(2 * tarfile.BLOCKSIZE))
+        self._file.write(bytes(-self._file.tell() % tarfile.RECORDSIZE))
+        return [self._file.close()]
+
+    def abort(self) -> None:
+        """Remove the archive."""
+        self._file.abort()
+
+    def _add(self, name: str, *parts: Any) -> tuple[int, int]:
+        """Write a member and return where its bytes begin, and how many there are."""
+        member = tarfile.TarInfo(name)
+        member.size = sum(memoryview(part).nbytes for part in parts)
+        self._file.write(member.tobuf(tarfile.USTAR_FORMAT, "utf-8"))
+        start = self._file.tell()
+        for part in parts:
+            self._file.write(part)
+        self._file.write(bytes(-member.size % tarfile.BLOCKSIZE))
+        return start, member.size
+
+
+def key(id: str) -> str:
+    """Return an item's key: without dots, and cut if it is too long for a tar file.
+
+    Examples
+    --------
+    >>> key("speaker/talk.v2.flac")
+    'speaker/talk%2Ev2%2Eflac'
+    """
+    name = id.replace(".", "%2E")
+    encoded = name.encode()
+    if len(encoded) <= _LONGEST:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:16]
+    return f"{encoded[: _LONGEST - 17].decode(errors='ignore')}~{digest}"
