@@ -10,13 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from fastmel.corpus.durable import Output
 from fastmel.corpus.sinks import shard_name
 from fastmel.corpus.sources import META
+
+try:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "the format parquet needs pyarrow: pip install 'fastmel[parquet]'"
+    ) from error
 
 if TYPE_CHECKING:
     from fastmel.corpus.plan import Plan
