@@ -4,7 +4,7 @@ audio -> frames -> window + real FFT -> power -> mel -> log -> out
 
 - ``reference``  plain NumPy in float64: slow, obvious, what every number means;
 - ``scipy``      any n_fft, float32 and float64, every option;
-- ``fused``      explicit SIMD, float32, n_fft with no prime factor above 7: the fast one.
+- ``fused``      explicit SIMD, n_fft with no prime factor above 7, power 1 or 2: the fast one.
 
 An engine is a module with ``mel(plan, y, out)`` and ``stft(plan, y, out)`` on (rows, samples). A
 new one is one file and one line in ``_MODULES``. Signals arrive checked but for NaN and infinity,

@@ -134,23 +134,24 @@ class _Fused:
     it is its own inverse but for the factor ``n_fft``.
     """
 
-    def __init__(self, plan: SpectrumPlan, n_frames: int) -> None:
+    def __init__(self, plan: SpectrumPlan, real: np.dtype[Any], n_frames: int) -> None:
         self.factor = plan.n_fft
-        self._plan = plan
-        self._spectra = np.zeros((n_frames, plan.n_bins), dtype=np.complex64)
-        self._frames = np.empty((n_frames, plan.n_fft), dtype=np.float32)
+        self._plan, self._real = plan, real
+        self._spectra = np.zeros((n_frames, plan.n_bins), dtype=np.result_type(real, np.complex64))
+        self._frames = np.empty((n_frames, plan.n_fft), dtype=real)
 
     def __call__(self, spectra: NDArray[Any]) -> NDArray[Any]:
         """Transform (n_frames, n_bins) to (n_frames, n_fft), which the next call overwrites."""
         n_frames = len(spectra)
         values, frames = self._spectra[:n_frames], self._frames[:n_frames]
-        hartley(_fit(spectra, values).view(np.float32), frames)
+        hartley(_fit(spectra, values).view(self._real), frames)
         try:
             fused.stft(self._plan, frames.reshape(1, -1), values[None])
         except ParameterError:  # NaN or infinity, which SciPy lets pass
             slow = _Scipy(self._plan.n_fft, frames.dtype, len(self._frames))
-            return slow(spectra) * np.float32(self.factor)
-        hartley(values.view(np.float32), frames)
+            unscaled: NDArray[Any] = slow(spectra) * self._real.type(self.factor)
+            return unscaled
+        hartley(values.view(self._real), frames)
         return frames
 
 
@@ -168,7 +169,7 @@ def _fit(spectra: NDArray[Any], room: NDArray[Any]) -> NDArray[Any]:
 def _transform(n_fft: int, real: np.dtype[Any], n_frames: int) -> _Fused | _Scipy:
     plan = _rows_plan(n_fft)
     if fused.why_not(plan, real) is None:
-        return _Fused(plan, n_frames)
+        return _Fused(plan, real, n_frames)
     return _Scipy(n_fft, real, n_frames)
 
 

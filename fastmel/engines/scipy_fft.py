@@ -49,12 +49,7 @@ def mel(plan: MelPlan, y: NDArray[Any], out: NDArray[Any]) -> None:
         powers = np.empty(spectra.shape[::-1], dtype=y.dtype)
         mel_of_spectra(spectra, plan.power, plan.power_offset, spans, weights, powers, bands)
         if plan.log is not None:
-            quiet = bands <= plan.log.amin
-            bands += y.dtype.type(plan.log.added)
-            np.log10(bands, out=bands, where=~quiet)
-            bands *= y.dtype.type(plan.log.factor)
-            bands += y.dtype.type(plan.log.offset)
-            bands[quiet] = plan.log.floor
+            plan.log.of(bands)
         out[row, :, at] = bands
 
     _each_block(plan.spectrum, y, out.shape[-1], store)

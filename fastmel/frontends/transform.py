@@ -32,8 +32,8 @@ class MelSpectrogram:
         Fields of :class:`fastmel.MelConfig`, with its defaults. A `hop_length` of None is a quarter
         of the window.
     engine : {"auto", "fused", "scipy", "reference"}
-        What computes it. "auto" takes "fused" wherever that engine can (float32 samples, an n_fft
-        with no prime factor above 7, power 1 or 2) and "scipy" elsewhere.
+        What computes it. "auto" takes "fused" wherever that engine can (an n_fft with no prime
+        factor above 7, power 1 or 2) and "scipy" elsewhere.
     **more
         The other fields of :class:`fastmel.MelConfig`.
 

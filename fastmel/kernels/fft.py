@@ -40,7 +40,7 @@ from .butterflies import (
     twiddle_keys,
 )
 from .jit import cpu_name, simd_width
-from .simd import ITEM, Index, Lanes, Number, Vector, emitted, fma
+from .simd import Index, Lanes, Number, Vector, emitted, fma
 
 __all__ = ["Factors", "Tables", "factorize", "factors_of", "first_pass", "row_pass", "tables"]
 
@@ -75,7 +75,7 @@ class Factors:
         return 2 - self.first % 2
 
     def row_pitch(self, width: int) -> int:
-        """Float32 values from a row to the next."""
+        """Values from a row to the next."""
         return (self.n_points + 1) * 2 * width
 
     def blocks(self, level: int, real: bool) -> int:
@@ -95,7 +95,7 @@ class Factors:
 
     @property
     def row_twiddles(self) -> int:
-        """Float32 values in a row's part of the twiddle table."""
+        """Values in a row's part of the twiddle table."""
         return 2 * sum(
             self.blocks(level, real=False) * len(_twiddle_keys(radix))
             for level, radix in enumerate(self.radices)
@@ -155,14 +155,14 @@ class Tables:
 
     #: (n_points, first) int32: the sample that the first pass reads
     sample: NDArray[np.int32]
-    #: (n_rows, row_twiddles) float32, interleaved cosine and minus sine
-    twiddles: NDArray[np.float32]
+    #: (n_rows, row_twiddles), interleaved cosine and minus sine
+    twiddles: NDArray[np.float64]
     #: (1 + n_fft // 2,) int32: the slot in which a bin lands, rows numbered in the tile
     slot: NDArray[np.int32]
     #: (1 + n_fft // 2,) int32: the vector in which a bin's power lands
     power: NDArray[np.int32]
-    #: (1 + n_fft // 2,) float32: 1, or -1 where the slot holds the bin's complex conjugate
-    conjugate: NDArray[np.float32]
+    #: (1 + n_fft // 2,): 1, or -1 where the slot holds the bin's complex conjugate
+    conjugate: NDArray[np.float64]
 
 
 def tables(factors: Factors) -> Tables:
@@ -174,7 +174,7 @@ def tables(factors: Factors) -> Tables:
     n_bins = 1 + n_fft // 2
     slot = np.full(n_bins, -1, dtype=np.int32)
     power = np.full(n_bins, -1, dtype=np.int32)
-    conjugate = np.ones(n_bins, dtype=np.float32)
+    conjugate = np.ones(n_bins)
     twiddles = []
     last = factors.radices[-1]
     for row, s in enumerate(factors.row_indices):
@@ -194,7 +194,7 @@ def tables(factors: Factors) -> Tables:
                 conjugate[index] = -1 if mirrored else 1
     return Tables(
         sample=np.ascontiguousarray(sample, dtype=np.int32),
-        twiddles=np.array(twiddles, dtype=np.float32).reshape(len(twiddles), -1),
+        twiddles=np.array(twiddles, dtype=float).reshape(len(twiddles), -1),
         slot=slot,
         power=power,
         conjugate=conjugate,
@@ -257,7 +257,7 @@ def first_pass(
     ``means`` (the frames' means times ``1 - preemphasis``).
 
     samples: the tile's samples; offsets, previous: int32 (n_points, first), where each of them and
-    the one before it lies; window: float32 (n_points, first); rows: the tile.
+    the one before it lies; window: (n_points, first); rows: the tile.
     """
     factors = factors_of(n_fft)
     first, pitch = factors.first, factors.row_pitch(lanes.width)
@@ -302,13 +302,13 @@ def row_pass(
             _transform_block(
                 lanes,
                 radix,
-                None if is_constant else twiddles + block * (n_keys * ITEM),
-                row + block * (length * 2 * lanes.width * ITEM),
+                None if is_constant else twiddles + block * (n_keys * lanes.item),
+                row + block * (length * 2 * lanes.width * lanes.item),
                 stride=length // radix,
                 real=bool(real) and level == 0,
                 to_power=bool(to_power) and length == radix,
             )
-        twiddles = twiddles + factors.blocks(level, real=False) * n_keys * ITEM
+        twiddles = twiddles + factors.blocks(level, real=False) * n_keys * lanes.item
 
 
 def factors_of(n_fft: int) -> Factors:

@@ -6,7 +6,7 @@ are therefore emitted: a function decorated with :func:`emitted` is called once,
 compiles a call of it, and writes its instructions by ordinary Python arithmetic. A :class:`Vector`
 is one SIMD value, an :class:`Index` one integer or address; :class:`Lanes` loads, stores, loops.
 
-Addresses count bytes, offsets count values of four bytes.
+Addresses count bytes, offsets count values: of the lanes' type, or int32 in index tables.
 """
 
 import inspect
@@ -22,13 +22,13 @@ from numba.core import cgutils as _cgutils
 from .jit import jit
 
 __all__ = [
-    "ITEM",
     "Accumulator",
     "Index",
     "Lanes",
     "Number",
     "Vector",
     "address",
+    "double_array",
     "emitted",
     "float_array",
     "fma",
@@ -39,12 +39,11 @@ __all__ = [
 cgutils: Any = _cgutils
 intrinsic: Callable[..., Callable[..., Any]] = extending.intrinsic
 
-#: bytes of a float32 value
-ITEM = 4
-
 INTP = ir.IntType(64)
 INT32 = ir.IntType(32)
-FLOAT = ir.FloatType()
+
+#: bytes of a value -> its LLVM type
+REALS = {4: ir.FloatType(), 8: ir.DoubleType()}
 
 #: what a butterfly works on: a Vector, a NumPy array, or a plain number (0 marks a missing part)
 Number = Any
@@ -106,7 +105,7 @@ class Index:
 
 
 class Vector:
-    """One SIMD value of float32 lanes.
+    """One SIMD value.
 
     A Python ``0`` as the other operand is exact: ``x + 0`` and ``x * 0`` emit nothing, so that a
     butterfly fed with real numbers (imaginary part ``0``) drops the arithmetic it does not need.
@@ -167,13 +166,22 @@ def fma(a: Number, b: Number, c: Number) -> Number:
 
 
 class Lanes:
-    """Emits float32 vectors of one width into the function that ``builder`` writes."""
+    """Emits vectors of one kind into the function that ``builder`` writes.
 
-    def __init__(self, builder: ir.IRBuilder, width: int) -> None:
+    width: the number of lanes; item: bytes of a lane, 4 for float32 and 8 for float64.
+    """
+
+    def __init__(self, builder: ir.IRBuilder, width: int, item: int) -> None:
         self.builder = builder
         self.width = width
-        self.type = ir.VectorType(FLOAT, width)
+        self.item = item
+        self.real = REALS[item]
+        self.type = ir.VectorType(self.real, width)
         self.mask = ir.VectorType(INT32, width)
+        #: lanes in 128 bits, within which shuffles cost least
+        self.group = 16 // item
+        #: values in a cache line
+        self.line = 64 // item
 
     def wrap(self, value: Number) -> Vector:
         """A vector as it is; a number as a vector with that number in each lane."""
@@ -185,7 +193,7 @@ class Lanes:
         """The LLVM intrinsic ``name`` for this vector type."""
         signature = ir.FunctionType(self.type, [self.type] * n_arguments)
         return cgutils.get_or_insert_function(
-            self.builder.module, signature, f"{name}.v{self.width}f32"
+            self.builder.module, signature, f"{name}.v{self.width}f{8 * self.item}"
         )
 
     # integers and loops
@@ -213,10 +221,10 @@ class Lanes:
     # memory: no alignment is needed anywhere
 
     def _pointer(self, address: Index, offset: Index | int, kind: Any) -> Any:
-        return self.builder.inttoptr((address + offset * ITEM).value, kind.as_pointer())
+        return self.builder.inttoptr((address + offset * self.item).value, kind.as_pointer())
 
     def _load(self, address: Index, offset: Index | int, kind: Any) -> Any:
-        return self.builder.load(self._pointer(address, offset, kind), align=ITEM)
+        return self.builder.load(self._pointer(address, offset, kind), align=self.item)
 
     def load(self, address: Index, offset: Index | int = 0) -> Vector:
         """The ``width`` values from an offset on."""
@@ -225,23 +233,25 @@ class Lanes:
     def store(self, vector: Vector, address: Index, offset: Index | int = 0) -> None:
         """Write a vector from an offset on."""
         pointer = self._pointer(address, offset, vector.value.type)
-        self.builder.store(vector.value, pointer, align=ITEM)
+        self.builder.store(vector.value, pointer, align=self.item)
 
-    def load_float(self, address: Index, offset: Index | int = 0) -> Any:
-        """One value as an LLVM float."""
-        return self._load(address, offset, FLOAT)
+    def load_real(self, address: Index, offset: Index | int = 0) -> Any:
+        """One value, as LLVM's."""
+        return self._load(address, offset, self.real)
 
-    def store_float(self, value: Any, address: Index, offset: Index | int = 0) -> None:
-        """Write one LLVM float."""
-        self.builder.store(value, self._pointer(address, offset, FLOAT), align=ITEM)
+    def store_real(self, value: Any, address: Index, offset: Index | int = 0) -> None:
+        """Write one value of LLVM's."""
+        self.builder.store(value, self._pointer(address, offset, self.real), align=self.item)
 
     def broadcast(self, address: Index, offset: Index | int = 0) -> Vector:
         """One value in every lane."""
-        return self.splat(self.load_float(address, offset))
+        return self.splat(self.load_real(address, offset))
 
     def load_index(self, address: Index, offset: Index | int = 0) -> Index:
-        """One int32."""
-        return Index(self.builder, self.builder.sext(self._load(address, offset, INT32), INTP))
+        """One int32 of a table."""
+        pointer = self.builder.inttoptr((address + offset * 4).value, INT32.as_pointer())
+        value = self.builder.load(pointer, align=4)
+        return Index(self.builder, self.builder.sext(value, INTP))
 
     def prefetch(self, address: Index, offset: Index | int, *, to_write: bool = False) -> None:
         """Ask for the cache line of a value: soon to be read, or written."""
@@ -255,7 +265,7 @@ class Lanes:
     # lanes
 
     def splat(self, scalar: Any) -> Vector:
-        """An LLVM float in every lane."""
+        """A value of LLVM's in every lane."""
         one = self.builder.insert_element(
             ir.Constant(self.type, ir.Undefined), scalar, ir.Constant(INT32, 0)
         )
@@ -267,40 +277,44 @@ class Lanes:
         mask = ir.Constant(ir.VectorType(INT32, len(indices)), list(indices))
         return Vector(self, self.builder.shuffle_vector(a.value, b.value, mask))
 
-    def _shuffle_quads(self, a: Vector, b: Vector, pattern: Sequence[int]) -> Vector:
-        """The same 4-lane ``pattern`` in every 128-bit part (4..7 name lanes of ``b``)."""
+    def _shuffle_groups(self, a: Vector, b: Vector, pattern: Sequence[int]) -> Vector:
+        """The same ``pattern`` in every 128-bit part (``group`` and up name lanes of ``b``)."""
         indices = [
-            part + (p if p < 4 else self.width + p - 4)
-            for part in range(0, self.width, 4)
+            part + (p if p < self.group else self.width + p - self.group)
+            for part in range(0, self.width, self.group)
             for p in pattern
         ]
         return self.shuffle(a, b, indices)
 
-    def transpose_quads(self, rows: Sequence[Vector]) -> list[Vector]:
-        """Transpose the 4 x 4 matrix in each 128-bit part of four vectors."""
+    def transpose_groups(self, rows: Sequence[Vector]) -> list[Vector]:
+        """Transpose the ``group`` x ``group`` matrix in each 128-bit part of ``group`` vectors."""
+        if self.group == 2:
+            a, b = rows
+            return [self._shuffle_groups(a, b, (0, 2)), self._shuffle_groups(a, b, (1, 3))]
         a, b, c, d = rows
-        low_ab = self._shuffle_quads(a, b, (0, 4, 1, 5))
-        high_ab = self._shuffle_quads(a, b, (2, 6, 3, 7))
-        low_cd = self._shuffle_quads(c, d, (0, 4, 1, 5))
-        high_cd = self._shuffle_quads(c, d, (2, 6, 3, 7))
+        low_ab = self._shuffle_groups(a, b, (0, 4, 1, 5))
+        high_ab = self._shuffle_groups(a, b, (2, 6, 3, 7))
+        low_cd = self._shuffle_groups(c, d, (0, 4, 1, 5))
+        high_cd = self._shuffle_groups(c, d, (2, 6, 3, 7))
         return [
-            self._shuffle_quads(low_ab, low_cd, (0, 1, 4, 5)),
-            self._shuffle_quads(low_ab, low_cd, (2, 3, 6, 7)),
-            self._shuffle_quads(high_ab, high_cd, (0, 1, 4, 5)),
-            self._shuffle_quads(high_ab, high_cd, (2, 3, 6, 7)),
+            self._shuffle_groups(low_ab, low_cd, (0, 1, 4, 5)),
+            self._shuffle_groups(low_ab, low_cd, (2, 3, 6, 7)),
+            self._shuffle_groups(high_ab, high_cd, (0, 1, 4, 5)),
+            self._shuffle_groups(high_ab, high_cd, (2, 3, 6, 7)),
         ]
 
     def transpose(self, rows: Sequence[Vector]) -> list[Vector]:
         """Transpose a ``width`` x ``width`` matrix held in ``width`` vectors.
 
-        In-lane 4 x 4 blocks first (unpack instructions), then whole 128-bit parts, the cheapest
+        Blocks within 128 bits first (unpack instructions), then whole 128-bit parts, the cheapest
         order on x86: 64 shuffles for 16 lanes.
         """
-        groups = [self.transpose_quads(rows[g : g + 4]) for g in range(0, self.width, 4)]
+        size = self.group
+        groups = [self.transpose_groups(rows[g : g + size]) for g in range(0, self.width, size)]
         columns: list[Vector | None] = [None] * self.width
-        for c in range(4):
+        for c in range(size):
             for part, vector in enumerate(self._transpose_parts([group[c] for group in groups])):
-                columns[4 * part + c] = vector
+                columns[size * part + c] = vector
         return columns  # type: ignore[return-value]
 
     def _transpose_parts(self, rows: list[Vector]) -> list[Vector]:
@@ -312,7 +326,9 @@ class Lanes:
         def take(a: Vector, b: Vector, odd: int) -> Vector:
             parts = [odd + 2 * i for i in range(n_parts // 2)]
             parts += [n_parts + p for p in parts]
-            return self.shuffle(a, b, [4 * p + i for p in parts for i in range(4)])
+            return self.shuffle(
+                a, b, [self.group * p + i for p in parts for i in range(self.group)]
+            )
 
         if n_parts == 2:
             return [take(rows[0], rows[1], odd) for odd in (0, 1)]
@@ -326,10 +342,10 @@ class Lanes:
         ]
 
     def parts(self, vector: Vector) -> list[Vector]:
-        """The 128-bit parts of a vector, each with four lanes."""
-        return [
-            self.shuffle(vector, vector, range(part, part + 4)) for part in range(0, self.width, 4)
-        ]
+        """The 128-bit parts of a vector."""
+        size = self.group
+        firsts = range(0, self.width, size)
+        return [self.shuffle(vector, vector, range(first, first + size)) for first in firsts]
 
 
 class Accumulator:
@@ -352,28 +368,28 @@ class Accumulator:
 def emitted(function: Callable[..., Any]) -> Any:
     """Make a Numba intrinsic of a function that emits its instructions.
 
-    The function is called as ``function(lanes, *arguments)``. In Numba code the width comes first;
-    arguments that are constants there arrive as Python integers, all others as :class:`Index`. What
-    is annotated to return an Index returns an integer.
+    The function is called as ``function(lanes, *arguments)``. In Numba code the lanes' width and
+    the bytes of each come first; arguments that are constants there arrive as Python integers, all
+    others as :class:`Index`. What is annotated to return an Index returns an integer.
     """
     signature = inspect.signature(function)
     returns_index = signature.return_annotation is Index
 
-    def describe(typing_context: Any, width: Any, *arguments: Any) -> Any:
+    def describe(typing_context: Any, width: Any, item: Any, *arguments: Any) -> Any:
         def emit(context: Any, builder: Any, call: Any, values: Any) -> Any:
-            lanes = Lanes(builder, int(width.literal_value))
+            lanes = Lanes(builder, int(width.literal_value), int(item.literal_value))
             numbers = [
                 getattr(kind, "literal_value", Index(builder, value))
-                for kind, value in zip(arguments, values[1:], strict=True)
+                for kind, value in zip(arguments, values[2:], strict=True)
             ]
             result = function(lanes, *numbers)
             return result.value if returns_index else context.get_dummy_value()
 
         return_type: Any = types.intp if returns_index else types.void
-        return return_type(width, *arguments), emit
+        return return_type(width, item, *arguments), emit
 
     update_wrapper(describe, function)
-    names = ("typing_context", "width", *list(signature.parameters)[1:])
+    names = ("typing_context", "width", "item", *list(signature.parameters)[1:])
     describe.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [inspect.Parameter(name, inspect.Parameter.POSITIONAL_ONLY) for name in names]
     )
@@ -391,18 +407,30 @@ def address(typing_context: Any, array: Any) -> Any:
     return types.intp(array), emit
 
 
-@intrinsic
-def _float_pointer(typing_context: Any, address: Any) -> Any:
-    """A typed pointer to the float32 values at ``address``."""
-    pointer_type: Any = types.CPointer(types.float32)  # type: ignore[no-untyped-call]
+def _pointer_to(real: Any) -> Any:
+    """An intrinsic that makes a typed pointer of an address."""
 
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+    def describe(typing_context: Any, address: Any) -> Any:
+        pointer_type: Any = types.CPointer(real)  # type: ignore[no-untyped-call]
 
-    return pointer_type(address), emit
+        def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+        return pointer_type(address), emit
+
+    return intrinsic(describe)
+
+
+_float_pointer, _double_pointer = _pointer_to(types.float32), _pointer_to(types.float64)
 
 
 @jit
 def float_array(address: int, n_values: int) -> Any:
     """The float32 values at ``address`` as an array."""
     return carray(_float_pointer(address), n_values)
+
+
+@jit
+def double_array(address: int, n_values: int) -> Any:
+    """The float64 values at ``address`` as an array."""
+    return carray(_double_pointer(address), n_values)

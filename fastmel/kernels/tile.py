@@ -6,10 +6,9 @@ counts in values.
 
 from llvmlite import ir
 
-from .simd import INTP, ITEM, Accumulator, Index, Lanes, Number, Vector, emitted, fma
+from .simd import INTP, Accumulator, Index, Lanes, Number, Vector, emitted, fma
 
 __all__ = [
-    "LINE",
     "LOG_POLYNOMIAL",
     "expect_bands",
     "frame_means",
@@ -19,9 +18,6 @@ __all__ = [
     "store_spectrum",
     "transpose_columns",
 ]
-
-#: values of four bytes in a cache line
-LINE = 16
 
 
 # samples in
@@ -35,7 +31,7 @@ def transpose_columns(
 
     Column c is the stretch of samples between the starts of frames c and c + 1, so sample
     ``j * height + r`` of all frames of the tile lies together at ``out[r, j:]``: what overlapping
-    frames share is transposed once. ``n_columns`` is ``width`` and a multiple of 4 more.
+    frames share is transposed once. ``n_columns`` is ``width`` and a multiple of ``group`` more.
 
     Returns 1 if a value was infinite or not a number, else 0: the check costs one multiply-add a
     vector here and a pass over the signal anywhere else.
@@ -55,12 +51,13 @@ def transpose_columns(
             lanes.prefetch(samples, (n_columns + c) * pitch + row)  # the next tile's
         for r, vector in enumerate(lanes.transpose(columns)):
             lanes.store(vector, out, (row + r) * n_columns)
-        with lanes.loop((n_columns - width) // 4) as quad:
-            first = quad * 4 + width
-            columns = [check(lanes.load(samples, (first + c) * pitch + row)) for c in range(4)]
-            for r, vector in enumerate(lanes.transpose_quads(columns)):
-                for part, quarter in enumerate(lanes.parts(vector)):
-                    lanes.store(quarter, out, (row + (4 * part + r)) * n_columns + first)
+        group = lanes.group
+        with lanes.loop((n_columns - width) // group) as i:
+            first = i * group + width
+            columns = [check(lanes.load(samples, (first + c) * pitch + row)) for c in range(group)]
+            for r, vector in enumerate(lanes.transpose_groups(columns)):
+                for p, part in enumerate(lanes.parts(vector)):
+                    lanes.store(part, out, (row + (group * p + r)) * n_columns + first)
 
     with builder.if_else(height >= width) as (tall, short):
         with tall:
@@ -68,18 +65,18 @@ def transpose_columns(
             # blocks shared would be gone before the second (hops of 2**k bytes fall into few sets
             # of the cache; hop 1024: 0.35 us a frame against 0.17). The first block and the last
             # overlap their neighbours.
-            start = samples // ITEM % LINE
-            is_equal = builder.and_((pitch % LINE).equals(0), start > 0)
-            lead = lanes.where(is_equal, LINE - start, lanes.index(0))
+            start = samples // lanes.item % lanes.line
+            is_equal = builder.and_((pitch % lanes.line).equals(0), start > 0)
+            lead = lanes.where(is_equal, lanes.line - start, lanes.index(0))
             n_leads = (lead + (width - 1)) // width
             n_blocks = (height - lead + (width - 1)) // width
             with lanes.loop(n_leads + n_blocks) as i:
                 row = lead + (i - n_leads) * width
                 block(lanes.clamp(row, lanes.index(0), height - width))
         with short, lanes.loop(height) as r, lanes.loop(n_columns) as c:
-            value = lanes.load_float(samples, c * pitch + r)
+            value = lanes.load_real(samples, c * pitch + r)
             check(lanes.splat(value))
-            lanes.store_float(value, out, r * n_columns + c)
+            lanes.store_real(value, out, r * n_columns + c)
 
     total = non_finite.get().value
     is_nan = builder.bitcast(builder.fcmp_unordered("uno", total, total), ir.IntType(width))
@@ -147,7 +144,7 @@ def mel_bands(
     rises: every bin is read once for both.
 
     rows: the tile's powers; places: int32, the vector that holds a bin; segments: int32
-    (n_mels + 2,), first bin of each segment; weights: float32 (n_bins, 2), falling and rising;
+    (n_mels + 2,), first bin of each segment; weights: (n_bins, 2), falling and rising;
     scaling: what :class:`Logarithm` takes, used with ``to_log``; out: the first band's first frame;
     pitch: from a band to the next.
     """
@@ -254,7 +251,7 @@ def store_frames(
                 with builder.if_then(n_frames > lane):
                     lanes.store(vector, out, first + lane * pitch)
         with narrow, lanes.loop(n_mels) as m, lanes.loop(n_frames) as f:
-            lanes.store_float(lanes.load_float(bands, m * width + f), out, f * pitch + m)
+            lanes.store_real(lanes.load_real(bands, m * width + f), out, f * pitch + m)
 
 
 # spectrum out
@@ -272,8 +269,8 @@ def store_spectrum(
 ) -> None:
     """Write the bins of the first ``n_frames`` frames as interleaved complex values.
 
-    rows: the tile's complex values; slots: int32, the slot of a bin; conjugates: float32, 1 or -1
-    for each bin; out: (n_frames, n_bins) complex64.
+    rows: the tile's complex values; slots: int32, the slot of a bin; conjugates: 1 or -1
+    for each bin; out: complex (n_frames, n_bins).
     """
     half = lanes.width // 2
 
@@ -291,9 +288,9 @@ def store_spectrum(
     with lanes.loop(n_bins % half) as i:
         k = n_bins - 1 - i
         slot = lanes.load_index(slots, k) * (2 * lanes.width)
-        sign = lanes.load_float(conjugates, k)
+        sign = lanes.load_real(conjugates, k)
         with lanes.loop(n_frames) as frame:
             place = (frame * n_bins + k) * 2
-            im = lanes.builder.fmul(lanes.load_float(rows, slot + lanes.width + frame), sign)
-            lanes.store_float(lanes.load_float(rows, slot + frame), out, place)
-            lanes.store_float(im, out, place + 1)
+            im = lanes.builder.fmul(lanes.load_real(rows, slot + lanes.width + frame), sign)
+            lanes.store_real(lanes.load_real(rows, slot + frame), out, place)
+            lanes.store_real(im, out, place + 1)

@@ -143,18 +143,28 @@ def test_a_full_scale_tone_leaks_no_more_than_rounding(rng, n_fft):
         assert np.abs(found - expected).max() <= 2.5e-7 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", [*CONFIGS, *GENERAL])
-def test_float64_is_the_reference(rng, speech, music, name):
+def test_float64_is_the_reference(rng, speech, music, name, engine):
+    if engine == "fused" and name in GENERAL:
+        pytest.skip("not one of its sizes and powers")
     config = (CONFIGS | GENERAL)[name]
+    # The reference and scipy share NumPy's FFT and its rounding. Against a long double's, all three
+    # engines are off by up to 3e-12 at a billionth of the frame's largest value.
+    quiet = {"scipy": 1e-9, "fused": 1e-7}[engine] ** (config.get("power", 2.0) / 2)
     n_samples = 37 * config.get("hop_length", 512) + config.get("n_fft", 2048)
     for kind, y in signals(rng, speech, music, n_samples).items():
-        for log in (None, "ln"):
-            expected = compute(config, "reference", y, log=log)
-            found = compute(config, "auto", y, log=log)
-            assert found.dtype == np.float64
-            quiet = 1e-9 * expected.max(axis=-2, keepdims=True) if log is None else 1.0
-            scale = np.maximum(np.abs(expected), quiet)
-            assert (np.abs(found - expected) <= 1e-12 * scale).all(), kind
+        expected = compute(config, "reference", y)
+        found = compute(config, engine, y)
+        assert found.dtype == np.float64
+        scale = np.maximum(expected, quiet * expected.max(axis=-2, keepdims=True))
+        assert (np.abs(found - expected) <= 1e-12 * scale).all(), kind
+
+        expected = compute(config, "reference", y, log="ln")
+        found = compute(config, engine, y, log="ln")
+        loud = expected >= expected.max(axis=-2, keepdims=True) + np.log(quiet)
+        scale = np.maximum(np.abs(expected), 1)
+        assert (np.abs(found - expected) <= 1e-12 * scale)[loud].all(), kind
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -199,8 +209,6 @@ def test_an_empty_signal_is_silence(engine):
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", ["default", "whisper", "left", "gaps", "odd"])
 def test_bits_depend_on_nothing_but_the_samples(rng, name, engine, dtype):
-    if engine == "fused" and dtype == np.float64:
-        pytest.skip("computes in float32")
     config = {**CONFIGS[name], "log": "db"}
     hop, n_fft = config.get("hop_length", 512), config.get("n_fft", 2048)
     batch = rng.standard_normal((5, 700 * hop + n_fft + 13)).astype(dtype)
@@ -304,8 +312,10 @@ def test_working_memory_is_bounded():
     for n_fft in (400, 512, 1024, 2048, 4096):
         for hop in (n_fft // 4, n_fft // 2, n_fft, 160):
             plan = mel_plan(fastmel.MelConfig(n_fft=n_fft, hop_length=hop, n_mels=80))
-            tile = fused._tile(plan.spectrum)
-            assert 4 * (tile.scratch_size + 80 * tile.width) <= 1 << 20
+            for real in (np.dtype(np.float32), np.dtype(np.float64)):
+                tile = fused._tile(plan.spectrum, real)
+                n_values = tile.scratch_size + 80 * tile.shape.width
+                assert real.itemsize * n_values <= 1 << 20
     before = pool.scratch(4).size
     fastmel.MelSpectrogram()(np.zeros(22050 * 60, dtype=np.float32))
     assert max(before, pool.scratch(4).size) * 4 <= 1 << 20
