@@ -2,6 +2,7 @@
 
 import errno
 import io
+import math
 import os
 from collections.abc import Callable, Iterator
 from functools import reduce, wraps
@@ -286,9 +287,10 @@ def _read_chunks(
             channels = 1 if mono else file.channels
             resampler = soxr.ResampleStream(native_sr, sr, channels, dtype, res_type)
         _seek(file, offset)
-        frames = -1 if duration is None else int(duration * native_sr)
-        chunk = np.empty((0,) if mono or file.channels == 1 else (0, file.channels), dtype)
-        for chunk in file.blocks(blocksize=native_step, frames=frames, dtype=dtype):
+        none = np.empty((0,) if mono or file.channels == 1 else (0, file.channels), dtype)
+        left = math.inf if duration is None else int(duration * native_sr)
+        while left > 0 and len(chunk := file.read(int(min(native_step, left)), dtype)):
+            left -= len(chunk)
             if mono and chunk.ndim > 1:
                 chunk = to_mono(chunk.T)
             n_read += len(chunk)
@@ -296,7 +298,7 @@ def _read_chunks(
             n_given += len(samples)
             yield samples
         if resampler is not None:
-            samples = resampler.resample_chunk(chunk[:0], last=True)
+            samples = resampler.resample_chunk(none, last=True)
             if step is None:
                 n_missing = _n_resampled(n_read, native_sr, sr) - n_given
                 samples = fix_length(samples, size=max(0, n_missing), axis=0)
@@ -321,20 +323,25 @@ def _overlap(
     chunks: Iterator[NDArray[Any]], size: int, advance: int, fill_value: float | None
 ) -> Iterator[NDArray[Any]]:
     """Yield blocks of so many samples from neighbouring chunks; the last ones may be short."""
-    pending: list[NDArray[Any]] = []
-    start = 0
+    block, filled = np.empty(0), 0
     for chunk in chunks:
-        samples = np.concatenate([*pending, chunk])
-        while len(samples) - start >= size:
-            yield samples[start : start + size].T.copy()
-            start += advance
-        pending, start = [samples[start:]], max(start - len(samples), 0)
-    for samples in pending:
-        for first in range(start, len(samples), advance):
-            block = samples[first : first + size].T
-            if fill_value is not None:
-                block = fix_length(block, size=size, constant_values=fill_value)
-            yield block.copy()
+        if block.size == 0:
+            block = np.empty((*chunk.shape[1:], size), chunk.dtype)
+        while len(chunk):
+            n = min(size - filled if filled >= 0 else -filled, len(chunk))
+            if filled >= 0:  # else there are samples between the blocks
+                block[..., filled : filled + n] = chunk[:n].T
+            filled, chunk = filled + n, chunk[n:]
+            if filled == size:
+                following = np.empty_like(block)
+                following[..., : max(size - advance, 0)] = block[..., advance:]
+                yield block
+                block, filled = following, size - advance
+    for first in range(0, filled, advance):
+        rest = block[..., first:filled]
+        if fill_value is not None:
+            rest = fix_length(rest, size=size, constant_values=fill_value)
+        yield rest.copy()
 
 
 @any_array

@@ -3,7 +3,7 @@
 import io
 import math
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import Any, BinaryIO
 
 import av
@@ -85,8 +85,9 @@ class Decoder:
         if whence == io.SEEK_END:
             frames += self.frames
         self._restart()
-        skipped = sum(len(block) for block in self.blocks(_BLOCK, frames, np.float64))
-        if skipped != frames:
+        while frames > 0 and (n := len(self.read(min(_BLOCK, frames), np.float64))):
+            frames -= n
+        if frames:
             raise self._failure("the offset lies outside of it")
 
     def read(self, frames: int, dtype: DTypeLike) -> NDArray[Any]:
@@ -102,13 +103,6 @@ class Decoder:
         end = int(min(count, wanted))
         self._rest = samples[:, end:]
         return samples[0, :end] if self.channels == 1 else samples[:, :end].T
-
-    def blocks(self, blocksize: int, frames: int, dtype: DTypeLike) -> Iterator[NDArray[Any]]:
-        """Yield the next samples, so many at a time; all that are left if `frames` is -1."""
-        left = math.inf if frames < 0 else frames
-        while left > 0 and len(block := self.read(int(min(blocksize, left)), dtype)):
-            left -= len(block)
-            yield block
 
     def _restart(self) -> None:
         self._frames.close()
