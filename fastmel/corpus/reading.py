@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from fastmel import audio
 from fastmel.corpus.sources import Item, is_url, split_source
 from fastmel.exceptions import ParameterError
-from fastmel.util import fix_length
+from fastmel.util import fix_length, valid_audio
 
 __all__ = ["CLASSES", "Failure", "Recording", "Samples", "opened", "read"]
 
@@ -277,7 +277,10 @@ class Recording:
 
     def _mix(self, block: NDArray[np.float32]) -> Array:
         try:
-            return audio.to_mono(block.T)
+            if block.ndim > 1:
+                return audio.to_mono(block.T)
+            valid_audio(block)
+            return block
         except ParameterError as error:
             raise self._failure("nonfinite", "it has samples that are not finite") from error
 
