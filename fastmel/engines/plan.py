@@ -72,6 +72,13 @@ class SpectrumPlan:
         """Whether frames are the padded signal's samples as they are."""
         return not (self.preemphasis or self.remove_dc)
 
+    @property
+    def n_least(self) -> int:
+        """Samples of the shortest signal with a frame."""
+        n_inside = (self.frame_length or self.n_fft) + self.n_dropped * self.hop_length
+        n_lost = int(self.conditioning is not None and self.conditioning.drops_first)
+        return max(n_inside - self.before - self.after, 0) + n_lost
+
     def n_frames(self, n_samples: int) -> int:
         """Frames of a signal; 0 if it is shorter than one."""
         if self.conditioning:

@@ -297,8 +297,8 @@ class MelSpectrogram:
         n_frames = spectrum.n_frames(n_samples)
         if n_frames == 0 and self.config.frame_length is None:
             raise ParameterError(
-                f"a signal of {n_samples} samples is shorter than a frame of n_fft="
-                f"{spectrum.n_fft} samples; pad it, or use center=True"
+                f"a signal of {n_samples} samples is too short for a frame; give at least "
+                f"{spectrum.n_least} samples, or pad it"
             )
         if spectrum.conditioning:
             n_samples = spectrum.conditioning.n_samples(n_samples)

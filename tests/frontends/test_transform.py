@@ -66,8 +66,18 @@ def test_signals_are_checked(y, message):
 
 
 def test_signals_without_a_frame():
-    with pytest.raises(fastmel.ParameterError, match="100 samples is shorter than a frame"):
-        fastmel.MelSpectrogram(center=False)(np.zeros(100, dtype=np.float32))
+    for transform, n_least in (
+        (fastmel.MelSpectrogram(center=False), 2048),
+        (fastmel.frontend("whisper"), 160),
+        (fastmel.frontend("hifigan"), 256),
+        (fastmel.frontend("passt", padding=(0, 0)), 1025),
+    ):
+        with pytest.raises(
+            fastmel.ParameterError,
+            match=f"{n_least - 1} samples is too short for a frame; give at least {n_least} ",
+        ):
+            transform(np.zeros(n_least - 1, dtype=np.float32))
+        assert transform(np.zeros(n_least, dtype=np.float32)).shape[-1] == 1
     with pytest.raises(fastmel.ParameterError, match="empty signal"):
         fastmel.MelSpectrogram(pad_mode="reflect")(np.zeros(0, dtype=np.float32))
 
