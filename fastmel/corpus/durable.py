@@ -245,9 +245,12 @@ def _count(operation: str) -> None:
 def failpoint(name: str) -> None:
     """Stop for ever, if this is the point that FASTMEL_FAILPOINT names.
 
-    The file that FASTMEL_FAILPOINT_READY names tells who stopped: tests wait for it, and kill.
+    The file that FASTMEL_FAILPOINT_READY names tells who stopped: tests wait for it, and kill. If
+    there is such a file, somebody has stopped already.
     """
     if _counted(name, "FASTMEL_FAILPOINT"):
-        Path(os.environ["FASTMEL_FAILPOINT_READY"]).write_text(str(os.getpid()))
-        while True:
-            time.sleep(1)
+        ready = Path(os.environ["FASTMEL_FAILPOINT_READY"])
+        if not ready.exists():
+            ready.write_text(str(os.getpid()))
+            while True:
+                time.sleep(1)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import socket
@@ -241,11 +242,12 @@ def run(
     OSError
         If the output cannot be written.
     """
-    if max_failures is not None and 0 < max_failures < 1:
-        max_failures *= plan.n_items
-    failed = 0
-    for index in plan.complete() if max_failures is not None else ():
-        failed += sum(report_of(plan.side(index))["failures"].values())
+    failed, most = 0, math.inf
+    if max_failures is not None:
+        most = max_failures * (plan.n_items if 0 < max_failures < 1 else 1)
+        for index in plan.complete():
+            failed += sum(report_of(plan.side(index))["failures"].values())
+        _check_failures(failed, most)
     if workers is None:
         workers = get_num_threads()
     if memory is None and (total := usable_memory()) is not None:
@@ -265,8 +267,12 @@ def run(
                 events.flush()
                 failed += sum(report["failures"].values())
             listener(report)
-            if max_failures is not None and failed > max_failures:
-                raise TooManyFailures(f"{failed} inputs failed, more than {max_failures:g}")
+            _check_failures(failed, most)
+
+
+def _check_failures(failed: int, most: float) -> None:
+    if failed > most:
+        raise TooManyFailures(f"{failed} inputs failed, more than {most:g}")
 
 
 def _submit(
@@ -322,12 +328,12 @@ def finalize(folder: str | Path) -> Summary:
     found = summary_of(plan.path)
     if found is not None and found.plan == plan.digest:
         return found
-    outputs = {
-        name: durable.Output(plan.path, name) for name in ("manifest.jsonl", "failures.jsonl")
-    }
+    outputs: dict[str, durable.Output] = {}
     total: dict[str, Any] = dict.fromkeys(("written", "seconds", "frames", "bytes"), 0)
     failures: dict[str, int] = {}
     try:
+        for name in ("manifest.jsonl", "failures.jsonl"):
+            outputs[name] = durable.Output(plan.path, name)
         for index in range(len(plan.shards)):
             side = plan.side(index)
             if side["plan"] != plan.digest:
@@ -361,10 +367,10 @@ def finalize(folder: str | Path) -> Summary:
         **total,
     )
     text = json.dumps(asdict(summary), indent=1) + "\n"
+    shutil.rmtree(plan.path / ".attempts", ignore_errors=True)
     durable.write_file(plan.path, _SUMMARY, text.encode())
-    for name in (".attempts", durable.PARTIAL):
-        with contextlib.suppress(OSError):  # it may be in use, or never have been
-            (plan.path / name).rmdir()
+    with contextlib.suppress(OSError):  # somebody may be making a shard that is there
+        (plan.path / durable.PARTIAL).rmdir()
     return summary
 
 

@@ -1,0 +1,346 @@
+"""The contract: all or nothing, nothing lost, nothing done twice; in this process and its forks."""
+
+import json
+import os
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+import soundfile
+
+import fastmel
+from fastmel.corpus import check, durable, extract, finalize, load_plan, plan, run, run_shard
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked and killed")
+pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch):
+    """Make shards of four items: three of the corpus."""
+    monkeypatch.setattr(plan, "_SHARD_ITEMS", (4, 4))
+    monkeypatch.setattr(durable, "_counts", {})
+
+
+@pytest.fixture
+def go(corpus, here):
+    """Extract the corpus in this process."""
+    return lambda out, **options: extract(str(corpus), out, executor=here, **options)
+
+
+@pytest.fixture
+def undisturbed(go, tmp_path, tree):
+    go(tmp_path / "undisturbed")
+    return tree(tmp_path / "undisturbed")
+
+
+def _lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_every_input_is_written_or_failed(corpus, go, tmp_path):
+    out = tmp_path / "out"
+    summary = go(out)
+    assert (summary.planned, summary.written, summary.failed) == (12, 11, 1)
+    assert summary.failures == {"format": 1}
+    assert (summary.seconds, summary.frames, summary.shards) == (pytest.approx(1.1), 110, 3)
+    records, (failure,) = _lines(out / "manifest.jsonl"), _lines(out / "failures.jsonl")
+    ids = [record["id"] for record in records]
+    assert sorted([*ids, failure["id"]]) == sorted(
+        str(path.relative_to(corpus)) for path in corpus.rglob("*.wav")
+    )
+    assert ids == sorted(ids)
+    assert failure["id"] == "speaker-1/bad.wav"
+    assert (failure["class"], failure["stage"], failure["attempts"]) == ("format", "open", 1)
+    transform = fastmel.frontend("whisper", layout="frames_first")
+    for record in records:
+        y, sr = soundfile.read(corpus / record["id"], dtype="float32")
+        features = np.load(out / record["file"])
+        np.testing.assert_array_equal(features, transform(y))
+        assert record["source"] == str(corpus / record["id"])
+        assert (record["samples"], record["sr"], record["native_sr"]) == (1600, 16000, sr)
+        assert (record["frames"], record["features"]) == features.shape
+        assert (record["layout"], record["dtype"]) == ("frames_first", "float32")
+        assert record["size"] == os.path.getsize(corpus / record["id"])
+        assert record["level"] == pytest.approx(10 * np.log10(np.mean(y**2)), abs=0.06)
+
+
+def test_options_reach_the_features(corpus, go, tmp_path):
+    go(tmp_path, frontend="kaldi", dtype="float16", layout="mels_first", n_mels=40)
+    record, *_ = _lines(tmp_path / "manifest.jsonl")
+    y, _ = soundfile.read(corpus / record["id"], dtype="float32")
+    transform = fastmel.frontend("kaldi", n_mels=40, layout="mels_first", dtype="float16")
+    features = np.load(tmp_path / record["file"])
+    np.testing.assert_array_equal(features, transform(y))
+    assert (record["features"], record["frames"]) == features.shape == (40, 8)
+
+
+def test_a_finished_run_changes_no_byte(go, tmp_path, tree):
+    def times():
+        return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+
+    first = go(tmp_path)
+    before, digests = times(), tree(tmp_path)
+    (tmp_path / ".lock").unlink()
+    assert go(tmp_path) == first
+    assert extract(None, tmp_path) == first
+    assert finalize(tmp_path) == first
+    after = times()
+    assert tree(tmp_path) == digests
+    del before[tmp_path / ".lock"], after[tmp_path / ".lock"]
+    assert after == before
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
+def test_order_changes_no_byte(corpus, go, tmp_path, tree, undisturbed, order):
+    out = tmp_path / "out"
+    with run.locked(out):
+        made = run.plan_for(out, run.check_settings("whisper", "npy", {}), [str(corpus)])
+    assert [run_shard(out, index)["shard"] for index in order] == order
+    assert made.incomplete() == []
+    finalize(out)
+    assert tree(out) == undisturbed
+
+
+def test_a_run_is_not_finished_before_its_shards_are(corpus, tmp_path):
+    with run.locked(tmp_path):
+        run.plan_for(tmp_path, run.check_settings("whisper", "npy", {}), [str(corpus)])
+    run_shard(tmp_path, 1)
+    with pytest.raises(fastmel.ParameterError, match="2 of 3 shards are not made yet, such as 0"):
+        finalize(tmp_path)
+
+
+POINTS = [
+    "planned:0", "items-planned:0", "shard-begun:0", "shard-begun:2", "reading:0", "reading:5",
+    "item-written:0", "item-written:6", "files-written:1", "renamed:0", "renamed:1", "renamed:3",
+    "renamed:6", "files-named:0", "files-named:2", "shard-made:0", "shard-made:2", "renamed:14",
+    "renamed:15", "manifests-written:0",
+]  # fmt: skip
+
+
+@forks
+@pytest.mark.parametrize("point", POINTS)
+def test_a_kill_at_any_point_leaves_what_the_next_run_completes(
+    go, tmp_path, tree, leftovers, undisturbed, monkeypatch, point
+):
+    out, ready = tmp_path / "out", tmp_path / "ready"
+    for _ in range(2):  # a process that is killed twice at one place is no poisoned file's victim
+        _killed_at(point, ready, monkeypatch, lambda: go(out))
+        assert _is_consistent(out)
+        if not point.startswith("reading"):
+            ready.unlink()
+    go(out)
+    assert tree(out) == undisturbed
+    assert leftovers(out) == []
+
+
+def _killed_at(point, ready, monkeypatch, work):
+    """Do something in a child that is killed when it gets to a point, if it does."""
+    pid = os.fork()
+    if pid == 0:
+        monkeypatch.setenv("FASTMEL_FAILPOINT", point)
+        monkeypatch.setenv("FASTMEL_FAILPOINT_READY", str(ready))
+        work()
+        os._exit(0)
+    deadline = time.monotonic() + 30
+    while not (ready.exists() and ready.read_text()) and time.monotonic() < deadline:
+        if os.waitpid(pid, os.WNOHANG)[0]:  # it never came to the point
+            ready.touch()
+            return
+        time.sleep(0.005)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def _is_consistent(out):
+    """Whether nothing that is there makes a claim that does not hold."""
+    if not (out / "plan.json").exists():
+        return True
+    return check.damage(out, deep=True) == {}
+
+
+@forks
+def test_the_points_are_on_the_way(go, tmp_path, monkeypatch):
+    reached = set()
+    monkeypatch.setattr(durable, "failpoint", reached.add)
+    go(tmp_path)
+    assert reached == {point.partition(":")[0] for point in POINTS}
+
+
+@pytest.mark.parametrize("operation", ["create", "write", "sync", "replace", "link", "sync_folder"])
+def test_each_operation_may_fail(
+    go, tmp_path, tree, leftovers, undisturbed, monkeypatch, operation
+):
+    for i in range(1000):
+        out = tmp_path / f"out-{i}"
+        monkeypatch.setattr(durable, "_counts", {})
+        monkeypatch.setenv("FASTMEL_FAIL", f"{operation}:{i}")
+        try:
+            go(out)
+        except OSError as error:
+            assert "No space left" in str(error)  # noqa: PT017
+            assert leftovers(out) == []
+            assert _is_consistent(out)
+            monkeypatch.delenv("FASTMEL_FAIL")
+            go(out)
+            assert tree(out) == undisturbed
+            shutil.rmtree(out)
+        else:
+            break
+    assert i == {"create": 19, "write": 19, "sync": 19, "replace": 18, "link": 1}.get(operation, i)
+    assert i > 0
+    assert tree(out) == undisturbed
+
+
+def test_other_options_are_refused_with_the_difference(corpus, go, tmp_path, tree, undisturbed):
+    out = tmp_path / "out"
+    go(out)
+    with pytest.raises(run.PlanDiffers, match=r"config\.n_mels: 80 in the plan, 128 now"):
+        go(out, n_mels=128)
+    with pytest.raises(run.PlanDiffers, match=r"not given: 12, such as 'speaker-0/00\.wav'"):
+        extract(str(corpus / "speaker-1" / "01.wav"), out)
+    assert tree(out) == undisturbed
+
+
+def test_overwrite_begins_anew(go, tmp_path, tree, undisturbed):
+    out = tmp_path / "out"
+    go(out, frontend="kaldi")
+    go(out, overwrite=True)
+    assert tree(out) == undisturbed
+
+
+def test_a_folder_with_other_things_is_left_alone(go, tmp_path):
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "mine").write_text("precious")
+    for overwrite in (False, True):
+        with pytest.raises(fastmel.ParameterError, match="not empty and holds no plan"):
+            go(tmp_path, overwrite=overwrite)
+    assert (tmp_path / "features" / "mine").read_text() == "precious"
+
+
+def test_inputs_that_changed_are_told(corpus, here, tmp_path):
+    source, out = tmp_path / "source", tmp_path / "out"
+    shutil.copytree(corpus, source)
+    extract(str(source), out, executor=here)
+    os.utime(source / "speaker-0" / "00.wav", (1, 1))
+    with pytest.raises(run.PlanDiffers, match=r"changed: 1, such as 'speaker-0/00\.wav'"):
+        extract(str(source), out, executor=here)
+    extract(None, out, executor=here)
+
+
+@pytest.mark.parametrize(("limit", "match"), [(0, "1 inputs failed, more than 0"), (0.01, "0.12")])
+def test_too_many_failures_end_the_run(go, tmp_path, limit, match):
+    for _ in range(2):
+        with pytest.raises(run.TooManyFailures, match=match):
+            go(tmp_path, max_failures=limit)
+    assert go(tmp_path, max_failures=1).failed == 1
+
+
+def test_two_runs_do_not_meet(go, tmp_path):
+    with run.locked(tmp_path), pytest.raises(run.Busy, match=f"process {os.getpid()} on"):
+        go(tmp_path)
+    with run.locked(tmp_path, shared=True):
+        with run.locked(tmp_path, shared=True):
+            pass
+        with pytest.raises(run.Busy):
+            go(tmp_path)
+    go(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"frontend": "wisper"}, "did you mean 'whisper'"),
+        ({"format": "zip"}, "not one of npy, wds"),
+        ({"dtype": "int8"}, "dtype"),
+        ({"limit": 0}, "limit=0"),
+        ({"max_duration": -1.0}, "max_duration=-1.0"),
+        ({"nmels": 3}, "no option nmels"),
+    ],
+)
+def test_bad_options_leave_nothing(go, tmp_path, options, match):
+    with pytest.raises(fastmel.ParameterError, match=match):
+        go(tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_limits(corpus, here, go, tmp_path):
+    assert go(tmp_path / "few", limit=5).planned == 5
+    assert go(tmp_path / "short", max_duration=0.05).failures == {"format": 1, "too_long": 11}
+    short = tmp_path / "short.wav"
+    soundfile.write(short, np.zeros(100), 16000)
+    failed = extract([str(short)], tmp_path / "kaldi", frontend="kaldi", executor=here)
+    assert failed.failures == {"empty": 1}
+
+
+def test_an_executor_that_loses_workers_gets_the_shard_again(corpus, here, go, tmp_path):
+    class Forgetful(type(here)):
+        calls = 0
+
+        def submit(self, *args):
+            self.calls += 1
+            if self.calls % 2:
+                future = super().submit(lambda: None)
+                future = type(future)()
+                future.set_exception(RuntimeError("a worker died"))
+                return future
+            return super().submit(*args)
+
+    executor = Forgetful()
+    assert extract(str(corpus), tmp_path, executor=executor).written == 11
+    assert executor.calls == 6
+
+
+def test_status_and_damage(go, tmp_path, tree, undisturbed):
+    out = tmp_path / "out"
+    with pytest.raises(run.TooManyFailures):
+        go(out, max_failures=0)
+    found = check.status(out)
+    assert not found["is_finished"]
+    assert found["written"] + found["failed"] + found["left"] == 12
+    assert found["failures"] == {"format": 1}
+    go(out)
+    assert check.status(out)["left"] == 0
+    assert check.status(out)["is_finished"]
+    assert check.damage(out, deep=True) == {}
+
+    first = out / "features" / "speaker-0" / "00.wav.npy"
+    content = bytearray(first.read_bytes())
+    content[-1] ^= 1
+    first.write_bytes(content)
+    assert check.damage(out) == {}
+    damaged = check.damage(out, deep=True)
+    assert damaged == {0: ["features/speaker-0/00.wav.npy has other bytes than were written"]}
+    first.write_bytes(content[:-1])
+    assert "bytes, not" in check.damage(out)[0][0]
+    first.unlink()
+    assert check.damage(out) == {0: ["features/speaker-0/00.wav.npy is gone"]}
+    (out / "shards" / "shard-000001.json").write_text("{")
+    assert check.damage(out)[1] == ["its side file cannot be read"]
+    (out / "shards" / "shard-000002.json").unlink()
+    assert check.damage(out)["SUMMARY.json"] == ["the run was finished, and 1 shards are gone"]
+    check.reopen(load_plan(out), [0])
+    (out / "shards" / "shard-000001.json").unlink()
+    go(out)
+    assert tree(out) == undisturbed
+
+
+def test_what_failed_can_be_tried_again(corpus, here, tmp_path, tree):
+    source, out = tmp_path / "source", tmp_path / "out"
+    shutil.copytree(corpus, source)
+    listed = tmp_path / "list.txt"
+    missing = source / "speaker-2" / "02.wav"
+    content = missing.read_bytes()
+    listed.write_text("".join(f"{path}\n" for path in sorted(source.rglob("*.wav"))))
+    missing.unlink()
+    assert extract(str(listed), out, executor=here).failures == {"format": 1, "not_found": 1}
+    missing.write_bytes(content)
+    plan = load_plan(out)
+    (index,) = (
+        i for i in plan.complete() for f in plan.side(i)["failures"] if f["class"] == "not_found"
+    )
+    check.reopen(plan, [index])
+    assert extract(None, out, executor=here).failures == {"format": 1}
+    assert np.load(next(out.rglob("02.wav.npy"))).shape == (10, 80)
