@@ -214,6 +214,10 @@ class Recording:
             audio._seek(self._file, offset)
             stated = self._stated()
             left = np.inf if duration is None else int(duration * self.native_sr)
+            if self.decoder == "libsndfile":
+                left = min(left, self._file.frames - self._file.tell())
+                # soundfile seeks after every read, which the decoder of MP3 does not do exactly
+                self._file.seekable = lambda: False
             size = _BLOCK // self._file.channels
             while left > 0:
                 block = self._file.read(int(min(size, left)), dtype=np.float32)
