@@ -305,10 +305,17 @@ def _classified(class_: str, stage: str, decoder: str | None) -> Iterator[None]:
         text = re.sub(r"^Error (opening .*?)?: ", "", str(error), flags=re.DOTALL)
         raise Failure(class_, stage, text, decoder) from error
     except OSError as error:
-        class_ = _CLASS_OF_ERRNO.get(error.errno or 0, "remote")
+        class_ = _CLASS_OF_ERRNO.get(error.errno or _errno_of(error), "remote")
         raise Failure(class_, stage, error.strerror or str(error), decoder) from error
     except Exception as error:  # decoders on bad input
         raise Failure(class_, stage, f"{type(error).__name__}: {error}", decoder) from error
+
+
+def _errno_of(error: OSError) -> int:
+    """Return the number of an error that a storage made up without one."""
+    if isinstance(error, FileNotFoundError):
+        return errno.ENOENT
+    return errno.EACCES if isinstance(error, PermissionError) else 0
 
 
 def _local(item: Item) -> str | IO[bytes]:
