@@ -323,10 +323,13 @@ def _retry(args: argparse.Namespace) -> int:
 
 
 def _finalize(args: argparse.Namespace) -> int:
-    from fastmel.corpus.run import finalize
+    from fastmel.corpus import run
+    from fastmel.corpus.plan import load_plan
 
+    load_plan(args.output)  # refuses before a folder is made
     args.quiet = False
-    return _tell(args, finalize(args.output), 0.0)
+    with run.locked(args.output):
+        return _tell(args, run.finalize(args.output), 0.0)
 
 
 # the words

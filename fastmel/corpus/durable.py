@@ -10,6 +10,7 @@ import errno
 import hashlib
 import itertools
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -219,8 +220,7 @@ def commit(folder: Path, files: list[dict[str, Any]]) -> None:
 
 def clear_partial(folder: Path) -> None:
     """Remove what was never finished; only for who has the output folder for himself."""
-    for path in (folder / PARTIAL).glob("*"):
-        path.unlink(missing_ok=True)
+    shutil.rmtree(folder / PARTIAL, ignore_errors=True)
 
 
 # failing on purpose

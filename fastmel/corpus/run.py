@@ -198,6 +198,8 @@ def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
             file.flush()
             durable.clear_partial(folder)
         yield
+        if not shared:  # what processes left that died
+            durable.clear_partial(folder)
 
 
 # making what is missing
@@ -369,8 +371,6 @@ def finalize(folder: str | Path) -> Summary:
     text = json.dumps(asdict(summary), indent=1) + "\n"
     shutil.rmtree(plan.path / ".attempts", ignore_errors=True)
     durable.write_file(plan.path, _SUMMARY, text.encode())
-    with contextlib.suppress(OSError):  # somebody may be making a shard that is there
-        (plan.path / durable.PARTIAL).rmdir()
     return summary
 
 

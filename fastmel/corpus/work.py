@@ -147,20 +147,25 @@ def _make(plan: Plan, index: int, journal: Attempt) -> None:
 
 def _compute(plan: Plan, item: Item) -> _Computed:
     limits = {"partial": plan.settings["partial"], "longest": plan.settings["max_duration"]}
-    with reading.opened(item, **limits) as recording:
-        y = recording.read(plan.config.sr)
-        try:
-            features: NDArray[np.floating] = plan.transform(y)
-        except ParameterError as error:  # the samples are finite, so there are too few
-            raise reading.Failure("empty", "transform", str(error), recording.decoder) from None
-        except MemoryError:
-            text = "there is not enough memory for its features"
-            raise reading.Failure("oom", "transform", text, recording.decoder) from None
-        if not features.size:
-            text = f"{len(y)} samples make no frame"
-            raise reading.Failure("empty", "transform", text, recording.decoder)
-        energy = float(np.einsum("i,i->", y, y))  # not by BLAS, which would start threads
-        return _Computed(features, len(y), energy, recording.native_sr, recording.decoder)
+    try:
+        with reading.opened(item, **limits) as recording:
+            y = recording.read(plan.config.sr)
+            return _transformed(plan, y, recording)
+    except MemoryError:
+        text = "there is not enough memory for its features"
+        raise reading.Failure("oom", "transform", text) from None
+
+
+def _transformed(plan: Plan, y: reading.Array, recording: reading.Recording) -> _Computed:
+    try:
+        features: NDArray[np.floating] = plan.transform(y)
+    except ParameterError as error:  # the samples are finite, so there are too few
+        raise reading.Failure("empty", "transform", str(error), recording.decoder) from None
+    if not features.size:
+        text = f"{len(y)} samples make no frame"
+        raise reading.Failure("empty", "transform", text, recording.decoder)
+    energy = float(np.einsum("i,i->", y, y))  # not by BLAS, which would start threads
+    return _Computed(features, len(y), energy, recording.native_sr, recording.decoder)
 
 
 def _meta(plan: Plan, item: Item, computed: _Computed) -> dict[str, Any]:

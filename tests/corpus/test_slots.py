@@ -1,0 +1,184 @@
+"""The command with its processes: they crash, hang, eat memory, are killed and interrupted."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from fastmel.corpus import check
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are killed by signals")
+
+#: makes the decoder do by a file's name what a decoder should never do
+POISON = """
+import os, signal, time
+from fastmel.corpus import reading
+
+opened = reading.opened
+
+def poisoned(item, **limits):
+    name = item.source.rpartition("/")[2]
+    if name == "crash.wav":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif name == "hang.wav":
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        time.sleep(1000)
+    elif name == "eat.wav":
+        b"x" * (1 << 40)
+    elif name == "greedy.wav":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif name == "exit.wav":
+        os._exit(7)
+    elif name == "doom.wav":
+        os.killpg(0, signal.SIGKILL)
+    return opened(item, **limits)
+
+reading.opened = poisoned
+"""
+
+
+@pytest.fixture(scope="module")
+def reference(corpus, tmp_path_factory, tree):
+    out = tmp_path_factory.mktemp("reference") / "out"
+    assert _finish(_start("extract", corpus, "-o", out))[0] == 3
+    return tree(out)
+
+
+def _start(*words, **environment):
+    """Start the command in a group of processes of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "fastmel", *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, **environment},
+    )
+
+
+def _finish(process):
+    """Wait for it; return exit code, standard output and standard error."""
+    output, errors = process.communicate(timeout=60)
+    return process.returncode, output, errors
+
+
+def _stopped_at(point, tmp_path, *words):
+    """Start the command, wait until one of its processes is at a point; return both."""
+    ready = tmp_path / "ready"
+    process = _start(*words, FASTMEL_FAILPOINT=point, FASTMEL_FAILPOINT_READY=str(ready))
+    deadline = time.monotonic() + 60
+    while not (ready.exists() and ready.read_text()):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline, "it never came to the point"
+        time.sleep(0.01)
+    return process, int(ready.read_text())
+
+
+@pytest.mark.parametrize(
+    ("victim", "point"),
+    [
+        ("worker", "reading:3"),
+        ("worker", "renamed:2"),
+        ("parent", "renamed:2"),
+        ("both", "reading:3"),
+        ("both", "files-named:0"),
+    ],
+)
+def test_a_kill_costs_nothing(corpus, tmp_path, tree, leftovers, reference, victim, point):
+    out = tmp_path / "out"
+    words = ("extract", corpus, "-o", out, "--workers", "2")
+    process, worker = _stopped_at(point, tmp_path, *words)
+    if victim != "parent":
+        os.kill(worker, signal.SIGKILL)
+    if victim != "worker":
+        process.kill()
+        process.communicate()
+        process = _start(*words)
+    code, _, errors = _finish(process)
+    assert code == 3, errors
+    assert tree(out) == reference
+    assert leftovers(out) == []
+
+
+def test_signals_end_a_run_cleanly_and_it_goes_on(corpus, tmp_path, tree, leftovers, reference):
+    out = tmp_path / "out"
+    words = ("extract", corpus, "-o", out, "--workers", "2")
+    for number, what in ((signal.SIGINT, "interrupted"), (signal.SIGTERM, "terminated")):
+        process, _ = _stopped_at("item-written:4", tmp_path, *words)
+        if number == signal.SIGINT:
+            code, _, errors = _finish(_start(*words))
+            assert code == 1
+            assert f"is in use by process {process.pid} on" in errors
+            os.killpg(process.pid, number)  # as a terminal does
+        else:
+            process.send_signal(number)
+        code, output, errors = _finish(process)
+        assert code == 128 + number
+        assert f"{what}; to go on: fastmel extract -o {out}" in errors
+        assert output == ""
+        assert leftovers(out) == []
+        (tmp_path / "ready").unlink()
+    assert _finish(_start("extract", "-o", out))[0] == 3
+    assert tree(out) == reference
+
+
+def _failures(out):
+    lines = (out / "failures.jsonl").read_text().splitlines()
+    return {failure["id"]: failure for failure in map(json.loads, lines)}
+
+
+def _poisoned(corpus, folder, names):
+    source = folder / "source"
+    shutil.copytree(corpus, source)
+    for name in names:
+        shutil.copy(next(source.rglob("0?.wav")), source / name)
+    (folder / "sitecustomize.py").write_text(POISON)
+    return source
+
+
+def test_poisoned_files_cost_themselves_only(corpus, tmp_path, reference, tree, leftovers):
+    names = ["crash.wav", "hang.wav", "eat.wav", "greedy.wav", "exit.wav"]
+    source, out = _poisoned(corpus, tmp_path, names), tmp_path / "out"
+    log = tmp_path / "log.jsonl"
+    words = ("extract", source, "-o", out, "--timeout-per-file", "1", "--json", "--log-file", log)
+    code, output, errors = _finish(_start(*words, PYTHONPATH=str(tmp_path)))
+    assert code == 3, errors
+    summary = json.loads(output)
+    assert (summary["planned"], summary["written"]) == (17, 11)
+    failures = _failures(out)
+    assert {id: (f["class"], f["attempts"]) for id, f in failures.items()} == {
+        "crash.wav": ("crash", 2),
+        "hang.wav": ("timeout", 2),
+        "eat.wav": ("oom", 1),
+        "greedy.wav": ("oom", 2),
+        "exit.wav": ("crash", 2),
+        "speaker-1/bad.wav": ("format", 1),
+    }
+    assert failures["crash.wav"]["message"] == "the process that read it died of SIGSEGV, 2 times"
+    assert (
+        failures["hang.wav"]["message"] == "the process that read it was killed after 1 s, 2 times"
+    )
+    features = {name: digest for name, digest in tree(out).items() if name.startswith("features")}
+    assert features.items() <= reference.items()
+    assert len(features) == 11
+    assert leftovers(out) == []
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    assert sorted(e["id"] for e in events if e["event"] == "failure") == sorted(failures)
+
+
+def test_a_file_that_kills_everything_is_found_out(corpus, tmp_path, leftovers):
+    source, out = _poisoned(corpus, tmp_path, ["doom.wav"]), tmp_path / "out"
+    words = ("extract", source, "-o", out, "--quiet")
+    for code in (-signal.SIGKILL, -signal.SIGKILL, 3):
+        process = _start(*words, PYTHONPATH=str(tmp_path))
+        assert _finish(process)[0] == code
+    failures = _failures(out)
+    assert failures["doom.wav"]["class"] == "crash"
+    assert failures["doom.wav"]["message"] == "the process that read it died, 2 times"
+    assert check.status(out)["written"] == 11
+    assert leftovers(out) == []
