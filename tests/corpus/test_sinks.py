@@ -1,6 +1,7 @@
 """What the sinks write is read back, bit for bit, by the readers that people use."""
 
 import errno
+import gc
 import io
 import json
 import os
@@ -102,12 +103,15 @@ def test_the_same_items_make_the_same_bytes(tmp_path, format, dtype):
     assert [file["sha256"] for file in first] == [file["sha256"] for file in second]
 
 
-def test_an_aborted_shard_leaves_nothing(tmp_path, format):
+def test_an_aborted_shard_leaves_nothing(tmp_path, format, monkeypatch):
+    monkeypatch.setattr(durable, "_BLOCK", 100)
     plan = SimpleNamespace(dtype="float32", layout="frames_first", n_features=80)
     writer = sink(format).open_shard(tmp_path, 0, plan)
     for one in items():
         writer.add(*one)
     writer.abort()
+    del writer
+    gc.collect()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 

@@ -131,6 +131,7 @@ class Table:
 
     def abort(self) -> None:
         """Remove the file."""
+        self._writer.is_open = False  # or it writes the end when it is collected
         self._file.abort()
 
     def _write_row_group(self) -> None:
