@@ -8,7 +8,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from fastmel.arrays import any_array
+from fastmel.arrays import any_array, as_numpy, like
 from fastmel.exceptions import ParameterError
 
 __all__ = ["fix_length", "frame", "normalize", "pad_center", "valid_audio"]
@@ -141,7 +141,6 @@ def pad_center(data: NDArray[Any], *, size: int, axis: int = -1, **kwargs: Any) 
     return np.pad(data, lengths, **kwargs)
 
 
-@any_array
 def fix_length(data: NDArray[Any], *, size: int, axis: int = -1, **kwargs: Any) -> NDArray[Any]:
     """Cut or pad the end of one axis so that it has exactly `size` entries.
 
@@ -166,17 +165,15 @@ def fix_length(data: NDArray[Any], *, size: int, axis: int = -1, **kwargs: Any) 
     >>> fix_length(np.ones(3), size=5)
     array([1., 1., 1., 0., 0.])
     """
-    kwargs.setdefault("mode", "constant")
-    n = data.shape[axis]
+    array = as_numpy(data)
+    n = array.shape[axis]
     if n > size:
-        head: list[slice] = [slice(None)] * data.ndim
-        head[axis] = slice(0, size)
-        return data[tuple(head)]
-    if n < size:
-        lengths = [(0, 0)] * data.ndim
+        array = array[(slice(None),) * (axis % array.ndim) + (slice(size),)]
+    elif n < size:
+        lengths = [(0, 0)] * array.ndim
         lengths[axis] = (0, size - n)
-        return np.pad(data, lengths, **kwargs)
-    return data
+        array = np.pad(array, lengths, **{"mode": "constant", **kwargs})
+    return data if array is data else like(data, array)  # type: ignore[no-any-return]
 
 
 @any_array

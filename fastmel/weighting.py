@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastmel.arrays import any_array
+from fastmel.arrays import any_array, as_numpy, like
 from fastmel.spectrum import power_to_db
 from fastmel.util import warn
 
@@ -22,13 +22,19 @@ __all__ = [
 ]
 
 # The poles of the curves in Hz, squared (IEC 61672-1; IEC 537 for D, in its own form).
-_A = np.array([12194.217, 20.598997, 107.65265, 737.86223]) ** 2.0
-_B = np.array([12194.217, 20.598997, 158.48932]) ** 2.0
-_C = np.array([12194.217, 20.598997]) ** 2.0
-_D = np.array([8.3046305e-3, 1018.7, 1039.6, 3136.5, 3424, 282.7, 1160]) ** 2.0
+_A, _B, _C, _D = (
+    (np.array(poles) ** 2.0).tolist()
+    for poles in (
+        [12194.217, 20.598997, 107.65265, 737.86223],
+        [12194.217, 20.598997, 158.48932],
+        [12194.217, 20.598997],
+        [8.3046305e-3, 1018.7, 1039.6, 3136.5, 3424, 282.7, 1160],
+    )
+)
+_LOG_POLE = float(np.log10(_A[0]))
+_LOG_D = float(np.log10(_D[0]))
 
 
-@any_array
 def A_weighting(frequencies: ArrayLike, *, min_db: float | None = -80.0) -> Any:
     """Return the A-weighting of frequencies, for quiet sounds: 0 dB at 1 kHz.
 
@@ -54,20 +60,11 @@ def A_weighting(frequencies: ArrayLike, *, min_db: float | None = -80.0) -> Any:
     >>> A_weighting([100, 1000, 10000]).round(1)
     array([-19.1,   0. ,  -2.5])
     """
-    squares = _square(frequencies)
-    with np.errstate(divide="ignore"):
-        weights = 2.0 + 20.0 * (
-            np.log10(_A[0])
-            + 2 * np.log10(squares)
-            - np.log10(squares + _A[0])
-            - np.log10(squares + _A[1])
-            - 0.5 * np.log10(squares + _A[2])
-            - 0.5 * np.log10(squares + _A[3])
-        )
-    return _raise_to(min_db, weights, "A")
+    weights = _level(_square(frequencies), 2, _A)
+    weights += 2.0
+    return like(frequencies, _raise_to(min_db, weights, "A"))
 
 
-@any_array
 def B_weighting(frequencies: ArrayLike, *, min_db: float | None = -80.0) -> Any:
     """Return the B-weighting of frequencies, for sounds of medium loudness: 0 dB at 1 kHz.
 
@@ -78,19 +75,11 @@ def B_weighting(frequencies: ArrayLike, *, min_db: float | None = -80.0) -> Any:
     >>> B_weighting([100, 1000, 10000]).round(1)
     array([-5.6,  0. , -4.3])
     """
-    squares = _square(frequencies)
-    with np.errstate(divide="ignore"):
-        weights = 0.17 + 20.0 * (
-            np.log10(_B[0])
-            + 1.5 * np.log10(squares)
-            - np.log10(squares + _B[0])
-            - np.log10(squares + _B[1])
-            - 0.5 * np.log10(squares + _B[2])
-        )
-    return _raise_to(min_db, weights, "B")
+    weights = _level(_square(frequencies), 1.5, _B)
+    weights += 0.17
+    return like(frequencies, _raise_to(min_db, weights, "B"))
 
 
-@any_array
 def C_weighting(frequencies: ArrayLike, *, min_db: float | None = -80.0) -> Any:
     """Return the C-weighting of frequencies, for loud sounds: 0 dB at 1 kHz.
 
@@ -101,18 +90,11 @@ def C_weighting(frequencies: ArrayLike, *, min_db: float | None = -80.0) -> Any:
     >>> C_weighting([100, 1000, 10000]).round(1)
     array([-0.3,  0. , -4.4])
     """
-    squares = _square(frequencies)
-    with np.errstate(divide="ignore"):
-        weights = 0.062 + 20.0 * (
-            np.log10(_C[0])
-            + np.log10(squares)
-            - np.log10(squares + _C[0])
-            - np.log10(squares + _C[1])
-        )
-    return _raise_to(min_db, weights, "C")
+    weights = _level(_square(frequencies), 1, _C)
+    weights += 0.062
+    return like(frequencies, _raise_to(min_db, weights, "C"))
 
 
-@any_array
 def D_weighting(frequencies: ArrayLike, *, min_db: float | None = -80.0) -> Any:
     """Return the D-weighting of frequencies, for the noise of aircraft: 0 dB at 1 kHz.
 
@@ -125,21 +107,19 @@ def D_weighting(frequencies: ArrayLike, *, min_db: float | None = -80.0) -> Any:
     """
     squares = _square(frequencies)
     with np.errstate(divide="ignore"):
-        weights = 20.0 * (
-            0.5 * np.log10(squares)
-            - np.log10(_D[0])
-            + 0.5
-            * (
-                np.log10((_D[1] - squares) ** 2 + _D[2] * squares)
-                - np.log10((_D[3] - squares) ** 2 + _D[4] * squares)
-                - np.log10(_D[5] + squares)
-                - np.log10(_D[6] + squares)
-            )
-        )
-    return _raise_to(min_db, weights, "D")
+        weights = _double(0.5 * np.log10(squares))
+    squares = _double(squares)
+    weights -= _LOG_D
+    weights += 0.5 * (
+        np.log10((_D[1] - squares) ** 2 + _D[2] * squares)
+        - np.log10((_D[3] - squares) ** 2 + _D[4] * squares)
+        - np.log10(_D[5] + squares)
+        - np.log10(_D[6] + squares)
+    )
+    weights *= 20.0
+    return like(frequencies, _raise_to(min_db, weights, "D"))
 
 
-@any_array
 def Z_weighting(frequencies: Sized, *, min_db: float | None = None) -> NDArray[np.float64]:
     """Return no weighting: zeros.
 
@@ -160,12 +140,41 @@ def Z_weighting(frequencies: Sized, *, min_db: float | None = None) -> NDArray[n
     >>> Z_weighting([100, 1000, 10000])
     array([0., 0., 0.])
     """
-    weights = np.zeros(len(frequencies))
-    return weights if min_db is None else np.maximum(min_db, weights)
+    if type(frequencies) is np.ndarray and min_db is None:
+        return np.zeros(len(frequencies))
+    weights = np.zeros(len(as_numpy(frequencies)))
+    if min_db is not None:
+        weights = np.maximum(min_db, weights)
+    return like(frequencies, weights)  # type: ignore[no-any-return]
 
 
-def _square(frequencies: ArrayLike) -> Any:
-    return np.asanyarray(frequencies)[()] ** 2.0
+def _square(frequencies: Any) -> Any:
+    if type(frequencies) is not np.ndarray:
+        frequencies = np.asanyarray(as_numpy(frequencies))[()]
+    # the product takes half the time of the power
+    return frequencies * frequencies if frequencies.dtype.kind == "f" else frequencies**2.0
+
+
+def _level(squares: Any, order: float, poles: list[float]) -> Any:
+    """Return the response in dB: zeros at 0 Hz, two double poles, and single ones after these."""
+    with np.errstate(divide="ignore"):
+        level = np.log10(squares)
+    if order != 1:
+        level *= order
+    if squares.dtype != np.float64:
+        level, squares = _double(level), _double(squares)
+    level += _LOG_POLE
+    for pole in poles[:2]:
+        level -= np.log10(squares + pole)
+    for pole in poles[2:]:
+        level -= 0.5 * np.log10(squares + pole)
+    level *= 20.0
+    return level
+
+
+def _double(x: Any) -> Any:
+    """Return an array of double precision: librosa's poles are, and make every sum with them so."""
+    return x.astype(np.float64, copy=False)
 
 
 def _raise_to(min_db: float | None, weights: Any, kind: str) -> Any:
@@ -189,7 +198,6 @@ _CURVES: dict[str | None, Callable[..., Any]] = {
 }
 
 
-@any_array
 def frequency_weighting(frequencies: ArrayLike, *, kind: str | None = "A", **kwargs: Any) -> Any:
     """Return a weighting of frequencies by its letter.
 
