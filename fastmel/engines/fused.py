@@ -28,6 +28,7 @@ from fastmel.kernels.tile import (
     magnitudes,
     mel_bands,
     store_frames,
+    store_hartley,
     store_spectrum,
     transpose_columns,
 )
@@ -36,7 +37,7 @@ from . import pool
 from .conditioning import conditioned
 from .plan import LogScale, MelPlan, SpectrumPlan
 
-__all__ = ["mel", "mel_of_pieces", "stft", "why_not"]
+__all__ = ["hartley", "mel", "mel_of_pieces", "stft", "why_not"]
 
 #: Larger FFTs are computed as fast, but take more than 5 s to compile.
 _LARGEST = 1 << 16
@@ -155,9 +156,24 @@ def stft(plan: SpectrumPlan, y: NDArray[Any], out: NDArray[Any]) -> None:
     ParameterError
         If a sample is NaN or infinite.
     """
+    _transform(plan, y, out, is_hartley=False)
+
+
+def hartley(plan: SpectrumPlan, y: NDArray[Any], out: NDArray[Any]) -> None:
+    """Write ``Re - Im`` of the spectra of (rows, samples) into (rows, n_frames, n_fft).
+
+    Raises
+    ------
+    ParameterError
+        If a sample is NaN or infinite.
+    """
+    _transform(plan, y, out, is_hartley=True)
+
+
+def _transform(plan: SpectrumPlan, y: NDArray[Any], out: NDArray[Any], *, is_hartley: bool) -> None:
     tile = _tile(plan, y.dtype)
     slots = (tile.tables.slot, tile.tables.conjugate.astype(y.dtype))
-    tile.run(_stft_kernel(tile.shape), y, out, out.shape[1], 0, slots)
+    tile.run(_transform_kernel(tile.shape, is_hartley), y, out, out.shape[1], 0, slots)
 
 
 @dataclass(frozen=True)
@@ -409,14 +425,15 @@ def _mel_kernel(shape: _Shape) -> Any:
 
 
 @cache
-def _stft_kernel(shape: _Shape) -> Any:
+def _transform_kernel(shape: _Shape, is_hartley: bool) -> Any:
     """The line up to the spectrum, tile after tile."""
-    spectrum_of_tile, n_bins = _spectrum_kernel(shape, 0), 1 + shape.n_fft // 2
-    width, item = shape.width, shape.item
+    spectrum_of_tile, n_fft = _spectrum_kernel(shape, 0), shape.n_fft
+    width, item, n_bins = shape.width, shape.item, 1 + n_fft // 2
     array_at = float_array if item == 4 else double_array
+    pitch = n_fft if is_hartley else 2 * n_bins  # values of a frame
 
     @jit
-    def stft_of_tiles(
+    def transform_of_tiles(
         signals: Any,
         n_frames: int,
         low: int,
@@ -436,9 +453,12 @@ def _stft_kernel(shape: _Shape) -> Any:
             row, frame = tile // n_tiles, tile % n_tiles * width
             signal = array_at(y + row * y_pitch * item, n_samples)
             lost |= spectrum_of_tile(signal, frame, layout, scratch)
-            target = out + (row * n_frames + frame) * n_bins * 2 * item
+            target = out + (row * n_frames + frame) * pitch * item
             n_valid = min(width, n_frames - frame)
-            store_spectrum(width, item, n_bins, rows, table, signs, n_valid, target)
+            if is_hartley:
+                store_hartley(width, item, n_fft, rows, table, signs, n_valid, target)
+            else:
+                store_spectrum(width, item, n_bins, rows, table, signs, n_valid, target)
         return lost
 
-    return stft_of_tiles
+    return transform_of_tiles

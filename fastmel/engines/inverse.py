@@ -136,22 +136,22 @@ class _Fused:
 
     def __init__(self, plan: SpectrumPlan, real: np.dtype[Any], n_frames: int) -> None:
         self.factor = plan.n_fft
-        self._plan, self._real = plan, real
+        self._plan = plan
         self._spectra = np.zeros((n_frames, plan.n_bins), dtype=np.result_type(real, np.complex64))
-        self._frames = np.empty((n_frames, plan.n_fft), dtype=real)
+        self._transforms = np.empty((n_frames, plan.n_fft), dtype=real)
+        self._frames = np.empty_like(self._transforms)
 
     def __call__(self, spectra: NDArray[Any]) -> NDArray[Any]:
         """Transform (n_frames, n_bins) to (n_frames, n_fft), which the next call overwrites."""
         n_frames = len(spectra)
-        values, frames = self._spectra[:n_frames], self._frames[:n_frames]
-        hartley(_fit(spectra, values).view(self._real), frames)
+        transforms, frames = self._transforms[:n_frames], self._frames[:n_frames]
+        real = transforms.dtype
+        hartley(_fit(spectra, self._spectra[:n_frames]).view(real), transforms)
         try:
-            fused.stft(self._plan, frames.reshape(1, -1), values[None])
+            fused.hartley(self._plan, transforms.reshape(1, -1), frames[None])
         except ParameterError:  # NaN or infinity, which SciPy lets pass
-            slow = _Scipy(self._plan.n_fft, frames.dtype, len(self._frames))
-            unscaled: NDArray[Any] = slow(spectra) * self._real.type(self.factor)
-            return unscaled
-        hartley(values.view(self._real), frames)
+            slow = _Scipy(self._plan.n_fft, real, len(self._frames))
+            np.multiply(slow(spectra), real.type(self.factor), out=frames)
         return frames
 
 

@@ -232,21 +232,21 @@ class MelConfig:
         for name in ("append", "seed", "ddof"):
             self._set(name, _count(name, getattr(self, name), least=0))
         for name in ("sr", "power", "amin", "scale", "vtln_warp", "vtln_low"):
-            _check(name, getattr(self, name), "> 0", lambda value: value > 0)
+            check_number(name, getattr(self, name), "> 0", lambda value: value > 0)
         for name in (
             "fmin", "dither", "power_offset", "lifter", "energy_floor", "var_eps", "std_eps",
         ):  # fmt: skip
-            _check(name, getattr(self, name), ">= 0", lambda value: value >= 0)
+            check_number(name, getattr(self, name), ">= 0", lambda value: value >= 0)
         for name in ("preemphasis", "vtln_high", "pad_value"):
-            _check(name, getattr(self, name), "", lambda value: True)
+            check_number(name, getattr(self, name))
         if self.fmax is not None:
-            _check("fmax", self.fmax, "> fmin", lambda value: value > self.fmin)
+            check_number("fmax", self.fmax, "> fmin", lambda value: value > self.fmin)
         if self.ref != "max":
-            _check("ref", self.ref, '> 0 or "max"', lambda value: value > 0)
+            check_number("ref", self.ref, '> 0 or "max"', lambda value: value > 0)
         if self.top_db is not None:
-            _check("top_db", self.top_db, ">= 0", lambda value: value >= 0)
+            check_number("top_db", self.top_db, ">= 0", lambda value: value >= 0)
         if self.peak is not None:
-            _check("peak", self.peak, "", lambda value: True)
+            check_number("peak", self.peak)
         for name in ("offset", "gain"):
             self._set(name, _one_or_many(name, getattr(self, name)))
         if self.padding is not None:
@@ -382,7 +382,10 @@ def _count(name: str, value: Any, least: int | None) -> int:
     raise ParameterError(f"{name}={value!r} is not {kind}")
 
 
-def _check(name: str, value: Any, rule: str, holds: Callable[[float], bool]) -> None:
+def check_number(
+    name: str, value: Any, rule: str = "", holds: Callable[[float], bool] = lambda value: True
+) -> None:
+    """Raise ParameterError if a value is not a finite number, or a rule does not hold."""
     number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or not holds(value):
         raise ParameterError(f"{name}={value!r} is not a {f'number {rule}' if rule else 'number'}")
@@ -402,7 +405,7 @@ def _pair(name: str, value: Any, least: int | None) -> tuple[int, int]:
 
 def _one_or_many(name: str, value: Any) -> float | tuple[float, ...]:
     if np.ndim(value) == 0:
-        _check(name, value, "", lambda value: True)
+        check_number(name, value)
         return float(value)
     values = np.asarray(value)
     if values.ndim != 1 or values.dtype.kind not in "iuf" or not np.isfinite(values).all():

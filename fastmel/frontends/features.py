@@ -103,9 +103,20 @@ def raise_to_range(config: MelConfig, plan: MelPlan, bands: Array) -> None:
     peak = bands.max()
     if config.top_db is not None:
         top = peak if config.peak is None else (config.peak + plan.shift) * plan.gain
-        np.maximum(bands, bands.dtype.type(top - extent(config, plan)), out=bands)
+        _raise_to(bands.dtype.type(top - extent(config, plan)), bands)
     if config.ref == "max" and config.log is not None:
         bands -= peak
+
+
+def _raise_to(least: Any, bands: Array) -> None:
+    """Raise smaller values to ``least``, by a kernel: ``np.maximum`` takes five times as long."""
+    values = bands if bands.flags.c_contiguous else bands.T
+    if not values.flags.c_contiguous:
+        np.maximum(bands, least, out=bands)
+        return
+    from fastmel.kernels.features import raise_to
+
+    raise_to(least, values.reshape(-1))
 
 
 def extent(config: MelConfig, plan: MelPlan) -> float:

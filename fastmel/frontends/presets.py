@@ -19,7 +19,7 @@ import numpy as np
 from fastmel.exceptions import ParameterError
 from fastmel.filters import WindowSpec
 
-from .config import Energy, MelConfig
+from .config import Energy, MelConfig, check_number
 from .transform import MelSpectrogram
 
 __all__ = ["describe", "frontend", "names", "preset"]
@@ -200,6 +200,14 @@ def kaldi(
     versions of Kaldi); a band without any FFT bin is constant, as torchaudio's
     (kaldi-native-fbank refuses it); the energy floor is Kaldi's 0 (torchaudio's is 1).
     """
+    for name, value in (
+        ("sr", sr),
+        ("frame_length_ms", frame_length_ms),
+        ("frame_shift_ms", frame_shift_ms),
+        ("high_freq", high_freq),
+        ("blackman_coeff", blackman_coeff),
+    ):
+        check_number(name, value)
     win_length = int(sr * 0.001 * frame_length_ms)
     hop_length = int(sr * 0.001 * frame_shift_ms)
     if win_length < 2 or hop_length < 1:

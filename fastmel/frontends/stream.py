@@ -12,7 +12,7 @@ import copy
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,9 +78,7 @@ class MelStream:
         self._transform = transform
         # the range is this class's business if it is of the frames so far
         self._config = replace(self.config, top_db=None, peak=None) if running else self.config
-        plan = transform._plan
-        energy = None if plan.energy is None else _unpadded(plan.energy)
-        self._plan = replace(plan, spectrum=_unpadded(plan.spectrum), energy=energy)
+        self._plan = _unpadded(transform._plan)
         self.reset()
 
     def __repr__(self) -> str:
@@ -484,9 +482,18 @@ class _Stacks:
         return stacks.reshape(len(rows), self.config.n_features)
 
 
-def _unpadded(spectrum: SpectrumPlan) -> SpectrumPlan:
-    """The plan for frames of samples that are conditioned and padded already."""
-    return replace(spectrum, before=0, after=0, start=0, conditioning=None)
+@lru_cache(maxsize=64)
+def _unpadded(plan: MelPlan) -> MelPlan:
+    """The plan for frames of samples that are conditioned and padded already.
+
+    One for all streams of a transform: engines keep what they derive from a plan (1 ms).
+    """
+
+    def bare(spectrum: SpectrumPlan) -> SpectrumPlan:
+        return replace(spectrum, before=0, after=0, pad_mode="constant", start=0, conditioning=None)
+
+    energy = None if plan.energy is None else bare(plan.energy)
+    return replace(plan, spectrum=bare(plan.spectrum), energy=energy)
 
 
 def _restored(transform: "MelSpectrogram", running: bool, state: dict[str, Any]) -> MelStream:

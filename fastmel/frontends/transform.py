@@ -256,7 +256,8 @@ class MelSpectrogram:
             If the configuration needs the whole signal: it says what to choose instead.
         """
         config = replace(self.config, **overrides)
-        return MelStream(_restore(config, self._forced) if overrides else self, running=running)
+        transform = transform_for(config, self._forced) if overrides else self
+        return MelStream(transform, running=running)
 
     def stream_file(
         self, path: Any, *, running: bool = False, **overrides: Any
@@ -413,6 +414,6 @@ def _restore(config: MelConfig, engine: str) -> MelSpectrogram:
 
 
 @lru_cache(maxsize=64)
-def transform_for(config: MelConfig) -> MelSpectrogram:
+def transform_for(config: MelConfig, engine: str = "auto") -> MelSpectrogram:
     """Return a transform, the same one for equal configurations; leaves warnings to the caller."""
-    return _restore(config, "auto")
+    return _restore(config, engine)

@@ -6,6 +6,7 @@ from .jit import jit
 
 __all__ = [
     "cosine_transform",
+    "raise_to",
     "standardize_columns",
     "standardize_rows",
     "standardize_so_far",
@@ -94,6 +95,13 @@ def standardize_so_far(
                 divisor = (squares[at] / max(n - ddof, 1) + var_eps) ** 0.5 + std_eps
                 scale = 1 / divisor if divisor > 0 else 1.0
             frame[i] = (frame[i] - means[at]) * scale
+
+
+@jit
+def raise_to(least: Any, values: Any) -> None:
+    """Raise smaller values to ``least``; NaN stays."""
+    for i in range(len(values)):
+        values[i] = max(values[i], least)
 
 
 @jit

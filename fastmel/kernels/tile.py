@@ -15,6 +15,7 @@ __all__ = [
     "magnitudes",
     "mel_bands",
     "store_frames",
+    "store_hartley",
     "store_spectrum",
     "transpose_columns",
 ]
@@ -294,3 +295,56 @@ def store_spectrum(
             im = lanes.builder.fmul(lanes.load_real(rows, slot + lanes.width + frame), sign)
             lanes.store_real(lanes.load_real(rows, slot + frame), out, place)
             lanes.store_real(im, out, place + 1)
+
+
+@emitted
+def store_hartley(
+    lanes: Lanes,
+    n_fft: int,
+    rows: Index,
+    slots: Index,
+    conjugates: Index,
+    n_frames: Index,
+    out: Index,
+) -> None:
+    """Write ``Re - Im`` of all frequencies, the Hartley transforms of the first frames.
+
+    rows, slots, conjugates, n_frames as in :func:`store_spectrum`; out: (n_frames, n_fft).
+    """
+    builder, width = lanes.builder, lanes.width
+    half = (n_fft - 1) // 2  # frequency n_fft - k has the real part of k and minus its imaginary
+
+    def parts(k: Index) -> tuple[Vector, Number]:
+        slot = lanes.load_index(slots, k) * (2 * width)
+        im = lanes.load(rows, slot + width) * lanes.broadcast(conjugates, k)
+        return lanes.load(rows, slot), im
+
+    def store(values: list[Vector], first: Index) -> None:
+        """Write neighbouring frequencies, a vector each, to every frame."""
+        for lane, vector in enumerate(lanes.transpose(values)):
+            with builder.if_then(n_frames > lane):
+                lanes.store(vector, out, first + n_fft * lane)
+
+    def store_one(k: Index, place: Index, sign: int) -> None:
+        """Write one frequency, value by value."""
+        slot = lanes.load_index(slots, k) * (2 * width)
+        conjugate = lanes.load_real(conjugates, k)
+        with lanes.loop(n_frames) as frame:
+            im = builder.fmul(lanes.load_real(rows, slot + width + frame), conjugate)
+            re = lanes.load_real(rows, slot + frame)
+            value = builder.fsub(re, im) if sign < 0 else builder.fadd(re, im)
+            lanes.store_real(value, out, frame * n_fft + place)
+
+    for k in {0, n_fft // 2} if n_fft % 2 == 0 else {0}:
+        store_one(lanes.index(k), lanes.index(k), -1)
+    if half >= width:
+        with lanes.loop(-(-half // width)) as block:
+            # the last block overlaps the one before
+            first = lanes.clamp(block * width, lanes.index(0), lanes.index(half - width)) + 1
+            pairs = [parts(first + j) for j in range(width)]
+            store([re - im for re, im in pairs], first)
+            store([re + im for re, im in reversed(pairs)], n_fft - first - (width - 1))
+    else:
+        with lanes.loop(half) as i:
+            store_one(i + 1, i + 1, -1)
+            store_one(i + 1, n_fft - 1 - i, 1)
