@@ -387,11 +387,12 @@ def _to_db(
     # an amin or a top_db that is not a plain number takes part in deciding the result's type
     plain = type(amin) in (int, float) and type(top_db) in (int, float, type(None))
     if own and plain and np.shape(reference) in one_or_each and amin >= _SMALLEST_NORMAL[S.dtype]:
-        return _channels_to_db(S, own, amplitude, reference, amin, top_db)
+        peaks = reference if ref is np.max else None
+        return _channels_to_db(S, own, amplitude, reference, amin, top_db, peaks)
     factor = 20.0 if amplitude else 10.0
     db = factor * np.log10(np.maximum(amin, np.abs(S) if amplitude else S))
     db -= factor * np.log10(np.maximum(amin, reference))
-    if top_db is not None:
+    if top_db is not None and not (S.ndim == 0 and plain):  # a number is its own peak
         db = np.maximum(db, db.max(axis=axes, keepdims=True) - top_db)
     return db[()]
 
@@ -404,9 +405,12 @@ def _count_own_axes(S: NDArray[Any], axes: int | tuple[int, ...] | None) -> int:
         return S.ndim
     axes = (axes,) if isinstance(axes, int) else axes
     own = len(axes)
-    if sorted(a - S.ndim if a >= 0 else a for a in axes) != list(range(-own, 0)):
+    # the comparison costs less than the sorting, and holds for "auto"
+    if axes != tuple(range(-own, 0)) and (
+        sorted(a - S.ndim if a >= 0 else a for a in axes) != list(range(-own, 0))
+    ):
         return 0
-    return own if min(S.strides[:-own], default=math.inf) >= max(S.strides[-own:]) else 0
+    return own if own == S.ndim or min(S.strides[:-own]) >= max(S.strides[-own:]) else 0
 
 
 def _channels_to_db(
@@ -416,7 +420,9 @@ def _channels_to_db(
     reference: Any,
     amin: float,
     top_db: float | None,
+    peaks: Any,
 ) -> NDArray[Any]:
+    """Convert the last `own` axes at a time; peaks: the largest value of each channel, if known."""
     from fastmel.kernels.decibel import decibels
 
     real = S.dtype.type
@@ -437,10 +443,11 @@ def _channels_to_db(
     if len(references) == 1:
         references *= len(channels)
     if top_db is not None:
-        axes = tuple(range(-own, 0))
-        peaks = S.max(axis=axes)
-        if amplitude:
-            peaks = np.maximum(peaks, -S.min(axis=axes))
+        if peaks is None:
+            axes = tuple(range(-own, 0)) if leading else None  # None takes a third of the time
+            peaks = S.max(axis=axes)
+            if amplitude:
+                peaks = np.maximum(peaks, -S.min(axis=axes))
         bottoms = [
             peak - zero - top_db for peak, zero in zip(levels(peaks), references, strict=True)
         ]
