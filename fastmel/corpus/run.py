@@ -197,9 +197,11 @@ def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
             file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             file.flush()
             durable.clear_partial(folder)
-        yield
-        if not shared:  # what processes left that died
-            durable.clear_partial(folder)
+        try:
+            yield
+        finally:
+            if not shared:  # what processes left that died
+                durable.clear_partial(folder)
 
 
 # making what is missing
@@ -257,6 +259,7 @@ def run(
     if not shards:
         return
     if executor is None:
+        slots.prepare()
         seconds = np.zeros(2 * round(plan.config.sr), np.float32)
         plan.transform(seconds)  # compiles what is not in the cache, once for all processes
         reports = slots.make_shards(plan, shards, workers=workers, timeout=timeout, memory=memory)

@@ -22,7 +22,7 @@ from typing import Any
 from fastmel.corpus import attempts
 from fastmel.corpus.plan import Plan
 
-__all__ = ["make_shards"]
+__all__ = ["make_shards", "prepare"]
 
 #: deaths of a shard that no item caused, after which the run ends
 _MOST_DEATHS = 3
@@ -167,6 +167,15 @@ def _stop(slots: list[_Slot]) -> None:
         if slot.process.is_alive():
             slot.process.kill()
             slot.process.join()
+
+
+def prepare() -> None:
+    """Begin to import, in the server that processes start from, what they need."""
+    context = _context()
+    if context.get_start_method() == "forkserver":
+        from multiprocessing import forkserver
+
+        forkserver.ensure_running()
 
 
 def _context() -> Any:
