@@ -2,6 +2,7 @@
 
 import io
 from functools import cached_property
+from itertools import count
 
 import librosa
 import matplotlib.pyplot as plt
@@ -92,6 +93,10 @@ class Material:
     @cached_property
     def hz(self):
         return np.linspace(20, FIRST.sr / 2, 1025)
+
+    @cached_property
+    def numbers(self):
+        return count()
 
     def file(self, format):
         """Return the signal as an encoded file in memory."""
@@ -222,6 +227,9 @@ CALLS = {
     "filters.mel": lambda lib: lib.filters.mel(sr=22050, n_fft=2048),
     "filters.mel, n_mels=80": lambda lib: lib.filters.mel(sr=16000, n_fft=512, n_mels=80),
     "filters.mel, norm=1": lambda lib: lib.filters.mel(sr=22050, n_fft=2048, norm=1),
+    "filters.mel, a new one": lambda lib: lib.filters.mel(
+        sr=22050, n_fft=2048, fmax=8000 + next(MADE.numbers)
+    ),
     "filters.get_window": lambda lib: lib.filters.get_window("hann", 2048),
     "filters.get_window, kaiser": lambda lib: lib.filters.get_window(("kaiser", 4.0), 2048),
     "filters.window_sumsquare": lambda lib: lib.filters.window_sumsquare(

@@ -1,6 +1,7 @@
 """Filter banks and windows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -82,6 +83,26 @@ def mel(
     >>> mel(sr=22050, n_fft=2048).shape
     (128, 1025)
     """
+    options: tuple[Any, ...] = (sr, n_fft, n_mels, fmin, fmax, htk, norm, dtype)
+    make = _bank if all(isinstance(option, Hashable) for option in options) else _bank.__wrapped__
+    weights, has_empty = make(*options)
+    if has_empty:
+        warn_of_empty_bands()
+    return weights.copy()
+
+
+@lru_cache(maxsize=4, typed=True)  # a bank takes ten times as long as its copy
+def _bank(
+    sr: float,
+    n_fft: int,
+    n_mels: int,
+    fmin: float,
+    fmax: float | None,
+    htk: bool,
+    norm: Literal["slaney"] | float | None,
+    dtype: DTypeLike,
+) -> tuple[NDArray[Any], bool]:
+    """Return a bank that must not be written to, and whether it has an empty band."""
     if isinstance(norm, str) and norm != "slaney":
         raise ParameterError(f"Unsupported norm={norm}; use 'slaney', a number or None")
     n_bins = int(1 + n_fft // 2)  # an n_fft that is no number is a TypeError here, as in librosa
@@ -92,9 +113,7 @@ def mel(
         int(n_mels) + 2, fmin=fmin, fmax=float(sr) / 2 if fmax is None else fmax, htk=htk
     )
     weights = triangles(bins, edges, norm, dtype)
-    if has_empty_band(weights, edges):
-        warn_of_empty_bands()
-    return weights
+    return weights, has_empty_band(weights, edges)
 
 
 def triangles(

@@ -86,6 +86,27 @@ def test_a_bank_of_no_width_is_zeros():
         assert not filters.mel(sr=16000, n_fft=512, fmin=1000, fmax=1000).any()
 
 
+def test_each_bank_is_its_callers_own():
+    first = filters.mel(sr=8000, n_fft=256, n_mels=20)
+    expected = first.copy()
+    first[:] = -1
+    again = filters.mel(sr=8000, n_fft=256, n_mels=20)
+    np.testing.assert_array_equal(again, expected, strict=True)
+
+
+def test_a_bank_that_was_made_before_excuses_no_argument():
+    filters.mel(sr=8000, n_fft=256)
+    with pytest.raises(TypeError):
+        filters.mel(sr=8000, n_fft="256")
+    with pytest.raises(ValueError, match="integer"):
+        filters.mel(sr=8000, n_fft=256.0)
+
+
+def test_a_rate_that_has_no_hash_is_a_rate():
+    bank = filters.mel(sr=np.array(8000), n_fft=256)
+    np.testing.assert_array_equal(bank, filters.mel(sr=8000, n_fft=256))
+
+
 @pytest.mark.parametrize(("n_fft", "n_mels"), [(256, 128), (64, 40), (2048, 1000)])
 def test_empty_filters_are_told_once_at_the_callers_line(n_fft, n_mels):
     with pytest.warns(UserWarning, match="Empty filters") as caught:
