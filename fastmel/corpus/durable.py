@@ -9,6 +9,7 @@ The folders are flushed last, for the rename is data of theirs.
 import errno
 import hashlib
 import itertools
+import mmap
 import os
 import shutil
 import time
@@ -18,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
-    "PARTIAL", "Output", "clear_partial", "commit", "create", "failpoint", "link", "replace",
-    "sync", "sync_folder", "write", "write_file",
+    "PARTIAL", "Output", "clear_partial", "commit", "create", "failpoint", "forget", "link",
+    "replace", "sync", "sync_folder", "write", "write_file",
 ]  # fmt: skip
 
 #: the folder for what is not whole yet, in the output folder and so on the same file system
@@ -114,6 +115,7 @@ class Output:
             self._pending += view[start : start + _BLOCK]
             if len(self._pending) >= _BLOCK:
                 self._write_pending()
+                forget(data)
         return len(view)
 
     def tell(self) -> int:
@@ -216,6 +218,13 @@ def commit(folder: Path, files: list[dict[str, Any]]) -> None:
         failpoint("renamed")
     for path in sorted(folders, reverse=True):
         sync_folder(path)
+
+
+def forget(data: Any) -> None:
+    """Let the system take back the memory of an array that lies in a file."""
+    mapping = getattr(data, "_mmap", None)
+    if mapping is not None and hasattr(mapping, "madvise"):
+        mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def clear_partial(folder: Path) -> None:

@@ -6,21 +6,26 @@ on another machine or after any kind of death, makes the same bytes.
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastmel.corpus import durable, reading
+from fastmel.corpus import durable, long, reading
 from fastmel.corpus.attempts import STRIKES, Attempt, Strike, attempt_path, strikes
 from fastmel.corpus.plan import Plan, load_plan
 from fastmel.corpus.sinks import shard_name, sink
 from fastmel.corpus.sources import Item
 from fastmel.exceptions import ParameterError
 
-__all__ = ["discard", "run_shard"]
+__all__ = ["discard", "report_of", "run_shard"]
+
+#: frames of a long recording that are looked at a time
+_BLOCK = 1 << 14
 
 
 def run_shard(folder: str | Path, index: int, *, attempt: Path | None = None) -> dict[str, Any]:
@@ -118,7 +123,8 @@ def _make(plan: Plan, index: int, journal: Attempt) -> None:
             meta = _meta(plan, item, computed)
             place = writer.add(item, computed.features, meta)
             items.append({**meta, **place, "level": _level(computed)})
-            feature_sum += computed.features.sum(axis=_time_axis(plan), dtype=np.float64)
+            for block in _blocks(computed.features):
+                feature_sum += block.sum(axis=_time_axis(plan), dtype=np.float64)
             durable.failpoint("item-written")
         files = writer.close()
         durable.failpoint("files-written")
@@ -146,26 +152,31 @@ def _make(plan: Plan, index: int, journal: Attempt) -> None:
 
 
 def _compute(plan: Plan, item: Item) -> _Computed:
-    limits = {"partial": plan.settings["partial"], "longest": plan.settings["max_duration"]}
+    opener = partial(
+        reading.opened,
+        item,
+        partial=plan.settings["partial"],
+        longest=plan.settings["max_duration"],
+    )
+    is_long = (item.size or 0) >= long.LONG and item.duration is None
     try:
-        with reading.opened(item, **limits) as recording:
-            y = recording.read(plan.config.sr)
-            return _transformed(plan, y, recording)
+        with opener() as recording:
+            try:
+                if is_long and long.can_stream(plan.transform):
+                    features, n_samples, energy = long.features(plan.transform, opener, plan.path)
+                else:
+                    y = recording.read(plan.config.sr)
+                    features, n_samples = plan.transform(y), len(y)
+                    energy = float(np.einsum("i,i->", y, y))  # BLAS would start threads
+            except ParameterError as error:  # the samples are finite, so there are too few
+                raise reading.Failure("empty", "transform", str(error), recording.decoder) from None
+            if not features.size:
+                text = f"{n_samples} samples make no frame"
+                raise reading.Failure("empty", "transform", text, recording.decoder)
+            return _Computed(features, n_samples, energy, recording.native_sr, recording.decoder)
     except MemoryError:
         text = "there is not enough memory for its features"
         raise reading.Failure("oom", "transform", text) from None
-
-
-def _transformed(plan: Plan, y: reading.Array, recording: reading.Recording) -> _Computed:
-    try:
-        features: NDArray[np.floating] = plan.transform(y)
-    except ParameterError as error:  # the samples are finite, so there are too few
-        raise reading.Failure("empty", "transform", str(error), recording.decoder) from None
-    if not features.size:
-        text = f"{len(y)} samples make no frame"
-        raise reading.Failure("empty", "transform", text, recording.decoder)
-    energy = float(np.einsum("i,i->", y, y))  # not by BLAS, which would start threads
-    return _Computed(features, len(y), energy, recording.native_sr, recording.decoder)
 
 
 def _meta(plan: Plan, item: Item, computed: _Computed) -> dict[str, Any]:
@@ -209,6 +220,16 @@ def _struck_out(struck: list[Strike]) -> reading.Failure:
     class_, _, what = reasons[-1] if reasons else ("crash", "", "died")
     text = f"the process that read it {what}, {len(struck)} times"
     return reading.Failure(class_, "decode", text, None)
+
+
+def _blocks(features: NDArray[np.floating]) -> Iterator[NDArray[np.floating]]:
+    """Yield features that lie in a file piece by piece, and others as they are."""
+    if not isinstance(features, np.memmap):
+        yield features
+        return
+    for start in range(0, len(features), _BLOCK):
+        yield features[start : start + _BLOCK]
+        durable.forget(features)
 
 
 def _level(computed: _Computed) -> float:
