@@ -47,7 +47,7 @@ CLASSES = (
 _LONGEST = 4 * 3600.0
 
 #: values that are decoded at a time: more are not allocated before there is audio for them
-_BLOCK = 1 << 23
+_BLOCK = 1 << 21
 
 #: counts of samples that no file holds: written where the length is not known
 _UNKNOWN = 1 << 40
