@@ -43,6 +43,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         ("status", _status, "how far a run of extract is"),
         ("verify", _verify, "whether what extract wrote is whole"),
         ("retry", _retry, "try the inputs again that failed"),
+        ("report", _report, "write OUT/report.html, a page about a run of extract"),
         ("finalize", _finalize, "write manifest and summary after a run by --task-index"),
     ):
         command = commands.add_parser(name, help=help, description=f"Tell or do: {help}.")
@@ -135,9 +136,12 @@ def _extract(args: argparse.Namespace) -> int:
         raise ParameterError(f"--task-index {args.task_index} is not below {args.task_count}")
     if args.dry_run:
         return _dry_run(args)
-    if args.task_index is not None or not args.inputs:
+    if not args.inputs:
         load_plan(args.output)  # refuses before a folder is made
     settings = _settings(args) if args.inputs else {}
+    if args.task_index is not None and not (args.output / "plan.json").exists():
+        with run.locked(args.output, patient=True):  # the first of the tasks plans for all
+            run.plan_for(args.output, settings, args.inputs, stdin=sys.stdin)
     with run.locked(args.output, shared=args.task_index is not None):
         if args.overwrite:
             run.clear(args.output)
@@ -320,6 +324,16 @@ def _retry(args: argparse.Namespace) -> int:
         }
         reopen(plan, again)
         return _run(args, plan)
+
+
+def _report(args: argparse.Namespace) -> int:
+    from fastmel.corpus.durable import write_file
+    from fastmel.corpus.report import page
+
+    write_file(args.output, "report.html", page(args.output).encode())
+    path = args.output / "report.html"
+    print(json.dumps({"report": str(path)}) if args.json else path)
+    return 0
 
 
 def _finalize(args: argparse.Namespace) -> int:

@@ -24,11 +24,14 @@ from fastmel.engines.pool import get_num_threads
 from fastmel.exceptions import ParameterError
 
 __all__ = [
-    "Busy", "PlanDiffers", "Summary", "TooManyFailures", "check_settings", "clear", "finalize",
-    "locked", "plan_for", "run", "summary_of", "usable_memory",
+    "EVENTS", "Busy", "PlanDiffers", "Summary", "TooManyFailures", "check_settings", "clear",
+    "finalize", "locked", "plan_for", "run", "summary_of", "usable_memory",
 ]  # fmt: skip
 
-_SUMMARY, _LOCK, _EVENTS = "SUMMARY.json", ".lock", ".events.jsonl"
+_SUMMARY, _LOCK = "SUMMARY.json", ".lock"
+
+#: the reports of shards as they were made, with the time: the only file that tells when
+EVENTS = ".events.jsonl"
 
 #: what there may be in a folder without a plan: traces of planning that was cut off
 _TRACES = {_LOCK, durable.PARTIAL, "items.jsonl"}
@@ -160,7 +163,7 @@ def clear(folder: Path) -> None:
     """Remove a run's output, its plan last: until then what is left can be completed."""
     if not (folder / "plan.json").exists():
         return
-    for name in (_SUMMARY, "manifest.jsonl", "failures.jsonl", _EVENTS, "report.html"):
+    for name in (_SUMMARY, "manifest.jsonl", "failures.jsonl", EVENTS, "report.html"):
         (folder / name).unlink(missing_ok=True)
     for name in ("shards", "features", ".attempts", durable.PARTIAL):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -170,8 +173,17 @@ def clear(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
+def locked(folder: Path, *, shared: bool = False, patient: bool = False) -> Iterator[None]:
     """Have the output folder for oneself, or shared with others who each make other shards.
+
+    Parameters
+    ----------
+    folder : Path
+        The output folder, which is made.
+    shared : bool
+        Whether others may have it too.
+    patient : bool
+        Wait for who has it.
 
     Raises
     ------
@@ -186,7 +198,8 @@ def locked(folder: Path, *, shared: bool = False) -> Iterator[None]:
         return
     with open(folder / _LOCK, "a+") as file:
         try:
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            fcntl.flock(file, kind if patient else kind | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             raise Busy(f"{folder} is in use by {file.read().strip() or 'another run'}") from None
@@ -265,7 +278,7 @@ def run(
         reports = slots.make_shards(plan, shards, workers=workers, timeout=timeout, memory=memory)
     else:
         reports = _submit(plan, shards, executor, window=2 * workers)
-    with contextlib.closing(reports), open(plan.path / _EVENTS, "a") as events:
+    with contextlib.closing(reports), open(plan.path / EVENTS, "a") as events:
         for report in reports:
             if report is not None:
                 events.write(json.dumps({"time": round(time.time(), 3), **report}) + "\n")

@@ -198,6 +198,7 @@ def _serve(pipe: "connection.Connection[Any, Any]", memory: int | None) -> None:
     from fastmel.corpus.work import run_shard
 
     fastmel.set_num_threads(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # decoders print what failures tell anyway
     while True:
         try:
             folder, shard, journal = pipe.recv()

@@ -1,0 +1,228 @@
+"""The words, and what they print; the work itself is tested in test_run.py and test_slots.py."""
+
+import io
+import json
+import os
+import re
+
+import pytest
+
+from fastmel.cli import main
+from fastmel.corpus import plan, progress, run, slots
+from fastmel.corpus.work import run_shard
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch):
+    """Make shards of four items here; processes take seconds."""
+    monkeypatch.setattr(plan, "_SHARD_ITEMS", (4, 4))
+    monkeypatch.setattr(slots, "prepare", lambda: None)
+
+    def make_shards(plan, shards, **_):
+        for index in shards:
+            yield None
+            yield run_shard(plan.path, index)
+
+    monkeypatch.setattr(slots, "make_shards", make_shards)
+
+
+def test_summary(corpus, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["extract", str(corpus), "-o", str(out), "--json", "--format", "wds"]) == 3
+    output, errors = capsys.readouterr()
+    summary = json.loads(output)
+    assert (summary["planned"], summary["written"], summary["failures"]) == (12, 11, {"format": 1})
+    assert f"11 of 12 inputs written to {out}: 0.00 h of audio, 110 frames" in errors
+    assert f"1 failed (1 format): see {out / 'failures.jsonl'}" in errors
+
+
+def test_inputs_that_are_all_good(corpus, tmp_path, capsys):
+    words = ["extract", str(corpus / "speaker-0"), "-o", str(tmp_path / "out"), "--quiet"]
+    assert main(words) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_options(corpus, tmp_path):
+    words = [
+        "extract",
+        str(corpus),
+        "-o",
+        str(tmp_path),
+        "--frontend",
+        "kaldi",
+        "--dtype",
+        "float16",
+    ]
+    words += ["-O", "n-mels=40", "-O", "window=hann", "--layout", "mels_first", "--limit", "3"]
+    assert main([*words, "--max-duration", "60", "--partial"]) == 0
+    settings = plan.load_plan(tmp_path).settings
+    assert (settings["frontend"], settings["limit"], settings["partial"]) == ("kaldi", 3, True)
+    assert settings["max_duration"] == 60
+    config = settings["config"]
+    found = [config[name] for name in ("n_mels", "window", "dtype", "layout")]
+    assert found == [40, "hann", "float16", "mels_first"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--frontend", "wisper"], 2, "did you mean 'whisper'"),
+        (["-O", "nmels=2"], 2, "no option nmels"),
+        (["--task-index", "1"], 2, "--task-index and --task-count need each other"),
+        (["--task-index", "2", "--task-count", "2"], 2, "is not below 2"),
+    ],
+)
+def test_bad_words(corpus, tmp_path, capsys, words, code, message):
+    assert main(["extract", str(corpus), "-o", str(tmp_path / "out"), *words]) == code
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--workers", "0"],
+        ["--max-failures", "1.5"],
+        ["--max-failures", "many"],
+        ["--memory-per-worker", "2X"],
+        ["-O", "n_mels"],
+        ["--format", "zip"],
+    ],
+)
+def test_words_that_are_none(corpus, tmp_path, capsys, words):
+    with pytest.raises(SystemExit) as end:
+        main(["extract", str(corpus), "-o", str(tmp_path), *words])
+    assert end.value.code == 2
+    assert "error: argument" in capsys.readouterr().err
+
+
+def test_other_options_on_the_same_output(corpus, tmp_path, capsys):
+    words = ["extract", str(corpus), "-o", str(tmp_path), "--quiet"]
+    assert main(words) == 3
+    assert main([*words, "--dtype", "float16"]) == 1
+    assert "config.dtype: 'float32' in the plan, 'float16' now" in capsys.readouterr().err
+    assert main([*words, "--dtype", "float16", "--overwrite"]) == 3
+    assert main(["extract", "-o", str(tmp_path)]) == 3
+
+
+def test_without_inputs_there_must_be_a_plan(tmp_path, capsys):
+    assert main(["extract", "-o", str(tmp_path / "out")]) == 2
+    assert "holds no plan" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("words", [["--fail-fast"], ["--max-failures", "1%"]])
+def test_too_many_failures(corpus, tmp_path, capsys, words):
+    assert main(["extract", str(corpus), "-o", str(tmp_path), *words]) == 5
+    assert f"to go on: fastmel extract -o {tmp_path}" in capsys.readouterr().err
+    assert main(["extract", "-o", str(tmp_path), "--max-failures", "1"]) == 3
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to the superuser")
+def test_an_output_that_cannot_be_written(corpus, tmp_path, capsys):
+    tmp_path.chmod(0o500)
+    assert main(["extract", str(corpus), "-o", str(tmp_path / "out")]) == 1
+    assert "Permission denied" in capsys.readouterr().err
+
+
+def test_an_output_that_is_a_file(corpus, tmp_path, capsys):
+    (tmp_path / "out").write_text("")
+    assert main(["extract", str(corpus), "-o", str(tmp_path / "out")]) == 1
+    assert "File exists" in capsys.readouterr().err
+
+
+def test_dry_run(corpus, tmp_path, capsys):
+    words = ["extract", str(corpus), "-o", str(tmp_path / "out"), "--dry-run"]
+    assert main([*words, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["items"], facts["shards"]) == (12, 3)
+    assert facts["source_bytes"] == sum(path.stat().st_size for path in corpus.rglob("*.wav"))
+    assert facts["bytes_free"] > 0
+    assert main(words) == 0
+    assert "12 inputs in 3 shards" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_tasks_share_the_work_of_a_plan(corpus, tmp_path, capsys, tree):
+    one, many = tmp_path / "one", tmp_path / "many"
+    main(["extract", str(corpus), "-o", str(one), "--quiet"])
+    task = ["extract", str(corpus), "-o", str(many), "--quiet", "--task-count", "2", "--task-index"]
+    assert main([*task, "0"]) == 0
+    assert main(["finalize", str(many)]) == 2
+    assert "1 of 3 shards are not made yet, such as 1" in capsys.readouterr().err
+    assert main(["extract", "-o", str(many), "--task-count", "2", "--task-index", "1"]) == 0
+    assert main(["finalize", str(many)]) == 3
+    assert tree(many) == tree(one)
+
+
+def test_status_verify_retry(corpus, tmp_path, capsys, tree):
+    out = str(tmp_path)
+    assert main(["extract", str(corpus), "-o", out, "--quiet"]) == 3
+    undisturbed = tree(tmp_path)
+    assert main(["status", out]) == 0
+    assert capsys.readouterr().out.startswith("finished: 11 written, 1 failed, 0 left of 12; 3 of")
+    assert main(["verify", out, "--deep"]) == 0
+    assert capsys.readouterr().out == "no damage\n"
+
+    next(tmp_path.rglob("*.npy")).write_bytes(b"")
+    assert main(["verify", out, "--json", "--reopen"]) == 4
+    output, errors = capsys.readouterr()
+    assert "0 bytes, not" in errors
+    assert len(json.loads(output)["damage"]) == 1
+    assert main(["status", out, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["left"] == 4
+    assert main(["extract", "-o", out, "--quiet"]) == 3
+    assert tree(tmp_path) == undisturbed
+
+    events = (tmp_path / ".events.jsonl").read_text().count("\n")
+    assert main(["retry", out, "--quiet", "--reason", "timeout,oom"]) == 3
+    assert (tmp_path / ".events.jsonl").read_text().count("\n") == events
+    assert main(["retry", out, "--quiet", "--reason", "format"]) == 3
+    assert (tmp_path / ".events.jsonl").read_text().count("\n") == events + 1
+    assert tree(tmp_path) == undisturbed
+
+
+def test_report(corpus, tmp_path, capsys):
+    assert main(["extract", str(corpus), "-o", str(tmp_path), "--quiet"]) == 3
+    assert main(["report", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"
+    page = (tmp_path / "report.html").read_text()
+    titles = re.findall("<h2>(.*?)</h2>", page)
+    assert titles[:2] == ["Totals", "Throughput"]
+    assert titles[2:6] == ["Lengths", "Levels", "Mean features", "Failures"]
+    assert "<summary>format: 1</summary>" in page
+    assert str(corpus / "speaker-1" / "bad.wav") in page
+    assert not re.search(r'(src|href)="(?!data:)', page)
+
+
+def test_report_of_a_run_that_made_nothing_yet(corpus, tmp_path):
+    with run.locked(tmp_path):
+        run.plan_for(tmp_path, run.check_settings("whisper", "npy", {}), [str(corpus)])
+    assert main(["report", str(tmp_path)]) == 0
+    assert "<th>not worked on yet<td>12" in (tmp_path / "report.html").read_text()
+
+
+class _Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress(corpus, tmp_path, monkeypatch):
+    with run.locked(tmp_path):
+        made = run.plan_for(tmp_path, run.check_settings("whisper", "npy", {}), [str(corpus)])
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    terminal, file = _Terminal(), io.StringIO()
+    shown, logged = progress.Progress(made, terminal), progress.Progress(made, file)
+    for index in range(2):
+        report = run_shard(tmp_path, index)
+        now[0] += 29
+        shown(report)
+        logged(report)
+    shown.end()
+    logged.end()
+    first = "4/12 files  0.0 h of audio  0x real time  0.0 MB/s  0 failed  0:00:58 left"
+    second = "8/12 files  0.0 h of audio  0x real time  0.0 MB/s  0 failed  0:00:29 left"
+    assert terminal.getvalue() == f"\r{first}\x1b[K\r{second}\x1b[K\r{second}\x1b[K\n"
+    assert file.getvalue() == f"{second}\n"
+    assert progress.Progress(made, file).line().startswith("8/12 files")
