@@ -6,6 +6,7 @@ reading it fails later, and says why.
 """
 
 import csv
+import fnmatch
 import glob
 import io
 import json
@@ -271,14 +272,39 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _glob(name: str, path: str) -> Iterator[_Found]:
     magic = _MAGIC.search(path)
     root = os.path.dirname(path[: magic.start()] if magic else path)
-    matches = sorted(glob.glob(path, recursive=True))
-    if not matches:
+    found = list(_glob_tree(path, root) if "**" in path else _glob_names(path, root))
+    if not found:
         raise ParameterError(f"{escape(name)}: no file has a name of this form")
-    for match in matches:
+    return iter(found)
+
+
+def _glob_names(path: str, root: str) -> Iterator[_Found]:
+    for match in glob.glob(path):
         if os.path.isdir(match):
             yield from _walk(match, root, ())
         elif _suffix(match) not in _COMPANIONS:
             yield from _file(match, root)
+
+
+def _glob_tree(path: str, root: str) -> Iterator[_Found]:
+    """Yield what a glob with ** matches: :mod:`glob` would follow links in circles."""
+    pattern = PurePath(path).relative_to(root).parts
+    for one in _walk(root, root, ()):
+        if _matches(PurePath(one.path).relative_to(root).parts, pattern):
+            yield one
+
+
+def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a pattern matches a path, or a folder that it is in."""
+    if not pattern:
+        return True
+    if pattern[0] == "**":
+        return any(_matches(parts[n:], pattern[1:]) for n in range(len(parts)))
+    return (
+        len(parts) > 0
+        and fnmatch.fnmatchcase(parts[0], pattern[0])
+        and _matches(parts[1:], pattern[1:])
+    )
 
 
 def _members(path: str, root: str) -> Iterator[_Found]:

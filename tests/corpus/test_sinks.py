@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import tarfile
+from hashlib import sha256
 from types import SimpleNamespace
 
 import numpy as np
@@ -161,9 +162,11 @@ def test_tar_files_hold_arrays_and_what_is_known(tmp_path, dtype, layout):
 
 
 def test_keys_of_a_tar_file_are_short_and_differ():
-    keys = [wds.key(id) for id in (*IDS, "y" * 300, "y" * 301, "é" * 200)]
+    keys = [wds.key(id) for id in (*IDS, "y" * 300, "y" * 301, "é" * 200, "d/" * 50 + "y" * 90)]
     assert len(set(keys)) == len(keys)
-    assert max(len(f"{key}.mel.npy".encode()) for key in keys) <= 100
+    assert [len(key.encode()) for key in keys[-4:]] == [92, 92, 91, 190]
+    assert wds.key("a" * 92) == "a" * 92
+    assert wds.key("a" * 93) == f"{'a' * 75}~{sha256(b'a' * 93).hexdigest()[:16]}"
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # open files

@@ -132,6 +132,7 @@ def test_links_are_followed_but_not_in_circles(tree, tmp_path):
     assert [item.id for item in items] == [
         "a/x.wav", "b/x.wav", "far/y.wav", "gone.wav", "self.wav",
     ]  # fmt: skip
+    assert find([str(folder / "**")]) == find([str(folder / "**" / "*.wav")]) == items
     assert [item.size for item in items] == [5, 5, 5, None, None]
 
 

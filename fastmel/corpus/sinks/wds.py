@@ -27,7 +27,7 @@ __all__ = ["SUFFIXES", "Archive", "key", "open_shard"]
 
 SUFFIXES = (".tar",)
 
-#: bytes of a name that every reader of tar files takes, less those of the longest suffix
+#: bytes of a name that a tar file takes wherever its slashes are, less those of the longest suffix
 _LONGEST = tarfile.LENGTH_NAME - len(".mel.npy")
 
 
@@ -69,7 +69,7 @@ class Archive:
         """Write a member and return where its bytes begin, and how many there are."""
         member = tarfile.TarInfo(name)
         member.size = sum(memoryview(part).nbytes for part in parts)
-        self._file.write(member.tobuf(tarfile.USTAR_FORMAT, "utf-8"))
+        self._file.write(_header(member))
         start = self._file.tell()
         for part in parts:
             self._file.write(part)
@@ -86,8 +86,14 @@ def key(id: str) -> str:
     'speaker/talk%2Ev2%2Eflac'
     """
     name = id.replace(".", "%2E")
-    encoded = name.encode()
-    if len(encoded) <= _LONGEST:
-        return name
-    digest = hashlib.sha256(encoded).hexdigest()[:16]
-    return f"{encoded[: _LONGEST - 17].decode(errors='ignore')}~{digest}"
+    try:
+        _header(tarfile.TarInfo(f"{name}.mel.npy"))
+    except ValueError:
+        encoded = name.encode()
+        digest = hashlib.sha256(encoded).hexdigest()[:16]
+        return f"{encoded[: _LONGEST - 17].decode(errors='ignore')}~{digest}"
+    return name
+
+
+def _header(member: tarfile.TarInfo) -> bytes:
+    return member.tobuf(tarfile.USTAR_FORMAT, "utf-8")
