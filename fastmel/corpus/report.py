@@ -54,7 +54,7 @@ def page(folder: Path) -> str:
         ("Totals", _table(totals)),
         ("Throughput", _throughput(folder)),
         ("Lengths", _histogram(lengths, "s")),
-        ("Levels", _histogram(levels, "dB below full scale")),
+        ("Levels", _histogram(levels, "dB re full scale")),
         ("Mean features", _picture(sides)),
         ("Failures", _failures(failures)),
         ("Front end", _table({"name": plan.settings["frontend"], **_given(plan)})),

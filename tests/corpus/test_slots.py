@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -182,3 +183,19 @@ def test_a_file_that_kills_everything_is_found_out(corpus, tmp_path, leftovers):
     assert failures["doom.wav"]["message"] == "the process that read it died, 2 times"
     assert check.status(out)["written"] == 11
     assert leftovers(out) == []
+
+
+def test_a_limit_on_the_size_of_files_is_a_full_disk(corpus, tmp_path, tree, leftovers):
+    out, undisturbed = tmp_path / "out", tmp_path / "undisturbed"
+    words = ("extract", corpus, "--format", "wds", "--quiet", "-o")
+    assert _finish(_start(*words, undisturbed))[0] == 3
+    command = shlex.join([sys.executable, "-m", "fastmel", *map(str, words), str(out)])
+    limited = subprocess.run(
+        ["bash", "-c", f"ulimit -f 16 && {command}"], capture_output=True, text=True, timeout=60
+    )
+    assert limited.returncode == 1, limited.stderr
+    assert f"File too large; to go on: fastmel extract -o {out}" in limited.stderr
+    assert leftovers(out) == []
+    assert list(out.rglob("shard-*")) == []
+    assert _finish(_start("extract", "-o", out, "--quiet"))[0] == 3
+    assert tree(out) == tree(undisturbed)
