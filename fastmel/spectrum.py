@@ -29,9 +29,6 @@ _SMALLEST_NORMAL = {np.dtype(t): float(np.finfo(t).tiny) for t in (np.float32, n
 
 _PAD_MODES = ("constant", "edge", "linear_ramp", "reflect", "symmetric", "empty")
 
-#: values that per-channel energy normalisation works on at a time, to stay in the cache
-_CHUNK = 8192
-
 Axes = Literal["auto"] | int | tuple[int, ...] | None
 
 
@@ -594,6 +591,8 @@ def pcen(
     array([[0.318, 0.318, 0.318],
            [0.318, 0.318, 0.318]])
     """
+    from fastmel.kernels.pcen import compress
+
     for name, value in (("power", power), ("gain", gain), ("bias", bias)):
         if value < 0:
             raise ParameterError(f"{name}={value} must be non-negative")
@@ -615,37 +614,11 @@ def pcen(
     out, zf = _smooth(ref, b, axis, zi, eps)
     if out.shape != S.shape:
         out, S = (np.array(x, order="C") for x in np.broadcast_arrays(out, S))
-    flat, energies = out.reshape(-1), _single_or_double(S).reshape(-1)
-    for low in range(0, out.size, _CHUNK):
-        chunk = slice(low, low + _CHUNK)
-        _normalize(energies[chunk], gain, power, bias, flat[chunk])
+    energies = _single_or_double(S).reshape(-1)
+    if bias == 0 and power > 0:
+        energies = np.log(energies)
+    compress(energies, float(gain), float(bias), float(power), out.reshape(-1))
     return (out, zf) if return_zf else out
-
-
-def _normalize(S: NDArray[Any], gain: float, power: float, bias: float, out: NDArray[Any]) -> None:
-    """Turn ``eps + M`` of :func:`pcen` into its result."""
-    np.log(out, out=out)
-    out *= -gain
-    if power > 0 and bias == 0:
-        out += np.log(S)
-        out *= power
-        np.exp(out, out=out)
-        return
-    np.exp(out, out=out)
-    if power == 0.5:
-        from fastmel.kernels.pcen import root_compress
-
-        root_compress(S, float(bias), out)
-        return
-    out *= S
-    if power == 0:
-        np.log1p(out, out=out)
-    else:
-        out /= bias
-        np.log1p(out, out=out)
-        out *= power
-        np.expm1(out, out=out)
-        out *= bias**power
 
 
 def _maximum(S: NDArray[Any], size: int, axis: int, max_axis: int | None) -> NDArray[Any]:

@@ -4,44 +4,18 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from fastmel.kernels.elementary import bits_of, float_of, log_of_mantissa
 from fastmel.kernels.jit import jit
 from fastmel.kernels.tile import LOG_POLYNOMIAL
 
 __all__ = ["decibels"]
 
-# Logarithms are taken of x = m * 2**e with m in [sqrt(1/2), sqrt(2)). Subtracting the bits of
-# sqrt(1/2) first makes the exponent field carry over there and not at 1, and an approximation of
-# log(m) around m = 1 then loses nothing where the logarithm is small. Plain arithmetic in place of
-# a library call is what lets LLVM work on whole vectors.
+# How the logarithms work is told in elementary.py.
 
 _TO_DECIBELS = 10.0 / np.log(10.0)
 _DECIBELS_OF_TWO = 10.0 * np.log10(2.0)
-
-
-@intrinsic
-def _bits(typing_context: Any, x: Any) -> Any:
-    """Reinterpret a float as an integer of its size."""
-    integer = types.Integer.from_bitwidth(x.bitwidth, signed=True)
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], context.get_value_type(integer))
-
-    return integer(x), emit
-
-
-@intrinsic
-def _from_bits(typing_context: Any, bits: Any) -> Any:
-    """Reinterpret an integer as a float of its size."""
-    real = types.Float(f"float{bits.bitwidth}")
-
-    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], context.get_value_type(real))
-
-    return real(bits), emit
 
 
 _I4 = np.int32
@@ -57,9 +31,9 @@ _P = tuple(np.float32(c) for c in LOG_POLYNOMIAL)
 @jit
 def _decibel_single(x: Any) -> Any:
     """``10 log10(x)`` for a normal positive float32."""
-    bits: Any = _bits(x)  # type: ignore[call-arg]
+    bits: Any = bits_of(x)  # type: ignore[call-arg]
     exponent = _I4(_I4(bits - _SQRT_HALF_SINGLE) >> _MANTISSA_SINGLE)
-    f = _from_bits(_I4(bits - _I4(exponent << _MANTISSA_SINGLE))) - _F4(1.0)
+    f = float_of(_I4(bits - _I4(exponent << _MANTISSA_SINGLE))) - _F4(1.0)
     p = _P[0]
     p = p * f + _P[1]
     p = p * f + _P[2]
@@ -73,37 +47,15 @@ def _decibel_single(x: Any) -> Any:
 
 _SQRT_HALF_DOUBLE = np.int64(0x3FE6A09E667F3BCD)
 _MANTISSA_DOUBLE = np.int64(52)
-#: log(1 + f) = f - h + s * (h + Q(s**2)) with s = f / (2 + f), h = f**2 / 2: fdlibm's e_log.c
-#: (Sun Microsystems, 1993), highest power first
-_Q = (
-    1.479819860511658591e-01,
-    1.531383769920937332e-01,
-    1.818357216161805012e-01,
-    2.222219843214978396e-01,
-    2.857142874366239149e-01,
-    3.999999999940941908e-01,
-    6.666666666666735130e-01,
-)
 
 
 @jit
 def _decibel_double(x: Any) -> Any:
     """``10 log10(x)`` for a normal positive float64."""
-    bits: Any = _bits(x)  # type: ignore[call-arg]
+    bits: Any = bits_of(x)  # type: ignore[call-arg]
     exponent = (bits - _SQRT_HALF_DOUBLE) >> _MANTISSA_DOUBLE
-    f = _from_bits(bits - (exponent << _MANTISSA_DOUBLE)) - 1.0
-    s = f / (2.0 + f)
-    z = s * s
-    q = _Q[0]
-    q = q * z + _Q[1]
-    q = q * z + _Q[2]
-    q = q * z + _Q[3]
-    q = q * z + _Q[4]
-    q = q * z + _Q[5]
-    q = q * z + _Q[6]
-    h = 0.5 * f * f
-    natural = f - (h - s * (h + q * z))
-    return exponent * _DECIBELS_OF_TWO + natural * _TO_DECIBELS
+    f = float_of(bits - (exponent << _MANTISSA_DOUBLE)) - 1.0
+    return exponent * _DECIBELS_OF_TWO + log_of_mantissa(f) * _TO_DECIBELS
 
 
 def _kernel(real: type[np.floating[Any]], decibel: Callable[[Any], Any], amplitude: bool) -> Any:

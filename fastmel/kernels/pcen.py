@@ -1,12 +1,16 @@
-"""Recursive filters of one pole, and the square root of per-channel energy normalisation."""
+"""Per-channel energy normalisation: recursive filters of one pole, and the compression."""
 
 from typing import Any
 
 import numpy as np
 
+from .elementary import exp, expm1, log, log1p
 from .jit import jit
 
-__all__ = ["one_pole", "root_compress"]
+__all__ = ["compress", "one_pole"]
+
+#: values that the compression works on at a time
+_CHUNK = 512
 
 
 @jit
@@ -53,10 +57,40 @@ def _one_pole_rows(x: Any, b: float, a: float, offset: float, state: Any, out: A
 
 
 @jit
-def root_compress(values: Any, bias: float, out: Any) -> None:
-    """Turn gains into ``sqrt(values * gain + bias) - sqrt(bias)``, with ``bias`` > 0."""
+def compress(values: Any, gain: float, bias: float, power: float, out: Any) -> None:
+    """Turn smooth energies M in `out` into ``(values / M**gain + bias)**power - bias**power``.
+
+    A `power` of 0 gives ``log(1 + values / M**gain)``. If `bias` is 0 and `power` is not, `values`
+    are logarithms.
+    """
+    # A loop calls one function: with two, their coefficients do not fit into the registers. What it
+    # leaves for the next one stays in the cache.
+    scale = bias**power
+    for start in range(0, len(out), _CHUNK):
+        x, chunk = out[start : start + _CHUNK], values[start : start + _CHUNK]
+        for i in range(len(x)):
+            x[i] = -gain * log(x[i])
+        if bias == 0 and power > 0:
+            for i in range(len(x)):
+                x[i] = exp(power * (chunk[i] + x[i]))
+            continue
+        for i in range(len(x)):
+            x[i] = chunk[i] * exp(x[i])
+        if power == 0:
+            for i in range(len(x)):
+                x[i] = log1p(x[i])
+        elif power == 0.5:
+            _add_root(x, bias)
+        else:
+            for i in range(len(x)):
+                x[i] = power * log1p(x[i] / bias)
+            for i in range(len(x)):
+                x[i] = scale * expm1(x[i])
+
+
+@jit
+def _add_root(x: Any, bias: float) -> None:
+    """Turn x into ``sqrt(x + bias) - sqrt(bias)``, without the difference of equal numbers."""
     root = np.sqrt(bias)
-    for i in range(len(out)):
-        x = values[i] * out[i] / bias
-        # sqrt(1 + x) - 1 without the difference of almost equal numbers
-        out[i] = root * (x / (np.sqrt(1.0 + x) + 1.0))
+    for i in range(len(x)):
+        x[i] = x[i] / (np.sqrt(x[i] + bias) + root)
