@@ -95,11 +95,11 @@ def encode(container, subtype, y=None, sr=SR):
     return file.getvalue()
 
 
-def encode_by_ffmpeg(container, codec, sr=SR, **options):
+def encode_by_ffmpeg(container, codec, sr=SR, bit_rate=64000, **options):
     file = io.BytesIO()
     with av.open(file, "w", format=container, options=options) as output:
         stream = output.add_stream(codec, rate=sr, layout="mono")
-        stream.bit_rate = 64000
+        stream.bit_rate = bit_rate
         frame = av.AudioFrame.from_ndarray(signal()[np.newaxis], format="fltp", layout="mono")
         frame.sample_rate, frame.pts = sr, 0
         resampler = av.AudioResampler(stream.format.name, stream.layout, sr)
@@ -119,6 +119,10 @@ ENCODERS = {
     "opus": lambda: encode("OGG", "OPUS"),
     "mp3": lambda: encode("MP3", "MPEG_LAYER_III"),
     "mp3 without Xing": lambda: encode_by_ffmpeg("mp3", "libmp3lame", write_xing="0"),
+    "mp3 of two rates": lambda: b"".join(
+        encode_by_ffmpeg("mp3", "libmp3lame", bit_rate=bit_rate, write_xing="0")
+        for bit_rate in (24000, 96000)
+    ),
     "m4a": lambda: encode_by_ffmpeg("ipod", "aac"),
     "aac": lambda: encode_by_ffmpeg("adts", "aac"),
     "wma": lambda: encode_by_ffmpeg("asf", "wmav2", sr=44100),
@@ -163,6 +167,10 @@ def test_samples_are_those_of_load(file, read, kind, sr):
     assert samples.decoder == ("ffmpeg" if is_for_ffmpeg else "libsndfile")
 
 
+def test_a_small_file_takes_little_memory(file):
+    assert reading.read(item_of(file("wav")), SR).y.base is None
+
+
 @pytest.mark.parametrize("kind", ["flac", "mp3", "m4a"])
 @pytest.mark.parametrize(
     ("offset", "duration"), [(0.5, 0.7), (1.9, 5.0), (0.0, 0.25), (1.2345678, None)]
@@ -183,7 +191,7 @@ def test_channels_are_mixed_as_load_does(tmp_path, channels):
 
 @pytest.mark.parametrize("kind", ["wav", "mp3", "m4a"])
 @pytest.mark.parametrize("sr", [SR, 22050])
-@pytest.mark.parametrize(("offset", "duration"), [(0.0, None), (0.3, 1.1)])
+@pytest.mark.parametrize(("offset", "duration"), [(0.0, None), (0.3, 1.1), (0.1, 1.0001)])
 def test_pieces_are_the_samples(file, monkeypatch, kind, sr, offset, duration):
     item = item_of(file(kind), offset=offset, duration=duration)
     whole = reading.read(item, sr)

@@ -252,13 +252,13 @@ def test_a_table_of_common_voice(tree, manifest, tmp_path):
     path = manifest(
         "train.tsv",
         "client_id\tpath\tsentence\tup_votes\taccents\n"
-        'abc\tone.mp3\tHe said "go.\t2\t\n'
+        'abc\tone.mp3\t"Go, he said.\t2\t\n'
         "def\ttwo.mp3\tJa — \u2028nein\t0\tnorth\n",
     )
     one, two = find([path])
     assert [one.id, two.id] == ["one.mp3", "two.mp3"]
     assert one.source == (tmp_path / "clips" / "one.mp3").as_posix()
-    assert one.extra == {"client_id": "abc", "sentence": 'He said "go.', "up_votes": "2"}
+    assert one.extra == {"client_id": "abc", "sentence": '"Go, he said.', "up_votes": "2"}
     assert two.extra["sentence"] == "Ja — \u2028nein"
 
 
