@@ -214,7 +214,7 @@ BAD = {
     "hz_to_mel: text": (lambda lib: lib.hz_to_mel("a4"), "str"),
     "mel_to_hz: text": (lambda lib: lib.mel_to_hz("a4"), "float"),
     "mel_frequencies: n_mels": (lambda lib: lib.mel_frequencies(-1), "-1"),
-    "samples_to_time: text": (lambda lib: lib.samples_to_time("3"), "str"),
+    "samples_to_time: text": (lambda lib: lib.samples_to_time("3"), "divide"),
     "blocks_to_samples: no hop": (
         lambda lib: lib.blocks_to_samples(3, block_length=1),
         "hop_length",
