@@ -183,6 +183,19 @@ def test_webdataset_reads_it(tmp_path):
         assert sample["json"] == meta
 
 
+def test_datasets_reads_tar_files(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    made = items("float16")
+    (file,), places = write(tmp_path, "wds", made)
+    dataset = datasets.load_dataset(
+        "webdataset", data_files=str(tmp_path / file["file"]), split="train", streaming=True
+    )
+    for row, (_, features, meta), place in zip(dataset, made, places, strict=True):
+        assert row["__key__"] == place["key"]
+        assert row["json"] == {"text": None, **meta}
+        assert_same(np.array(row["mel.npy"], np.float16), features)
+
+
 # Kaldi
 
 
