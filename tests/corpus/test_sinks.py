@@ -256,6 +256,7 @@ def test_pyarrow_reads_it(tmp_path, parquet, monkeypatch, dtype, layout):
         assert row == {name: meta[name] for name in META}
     column = table.metadata.row_group(0).column(table.metadata.num_columns - 1)
     assert column.compression == "ZSTD"
+    assert "BYTE_STREAM_SPLIT" in column.encodings
     assert not column.has_dictionary_page
 
 

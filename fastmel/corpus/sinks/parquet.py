@@ -35,6 +35,9 @@ SUFFIXES = (".parquet",)
 #: bytes of features in a row group, which a reader takes into memory at once
 _ROW_GROUP = 32 << 20
 
+#: the path of the features' values
+_VALUES = "mel.list.element.list.element"
+
 _TYPES = {
     "sr": pa.float64(),
     "native_sr": pa.float64(),
@@ -99,6 +102,7 @@ class Table:
             schema,
             compression="zstd",
             use_dictionary=text,  # of floats, it would be larger than the floats
+            use_byte_stream_split=[_VALUES],  # half the time of zstd alone, and a tenth less bytes
             write_statistics=[*META],
             write_page_index=True,
         )
