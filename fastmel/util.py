@@ -220,23 +220,26 @@ def normalize(
         raise ParameterError(f"threshold={threshold} must be strictly positive")
     if fill not in (None, False, True):
         raise ParameterError(f"fill={fill} must be None or boolean")
-    if not np.all(np.isfinite(S)):
+    magnitude = S if norm is None else np.abs(S)
+    # the largest magnitudes show NaN and infinity without a pass of its own
+    shown = np.max(magnitude, axis=axis, keepdims=True) if norm == np.inf else magnitude
+    if not np.isfinite(shown).all():
         raise ParameterError("Input must be finite; replace NaN and infinity first")
     if norm is None:
         return S
 
-    magnitude = np.abs(S).astype(float)
     filler = 1.0
     if norm == np.inf:
-        length = np.max(magnitude, axis=axis, keepdims=True)
+        length = shown.astype(float)
     elif norm == -np.inf:
-        length = np.min(magnitude, axis=axis, keepdims=True)
+        length = np.min(magnitude, axis=axis, keepdims=True).astype(float)
     elif norm == 0:
         if fill is True:
             raise ParameterError("Cannot normalize with norm=0 and fill=True; use fill=False")
-        length = np.sum(magnitude > 0, axis=axis, keepdims=True, dtype=magnitude.dtype)
+        length = np.sum(magnitude > 0, axis=axis, keepdims=True, dtype=float)
     elif np.issubdtype(type(norm), np.number) and norm > 0:
-        length = np.sum(magnitude**norm, axis=axis, keepdims=True) ** (1.0 / norm)
+        powers = magnitude.astype(float) ** norm
+        length = np.sum(powers, axis=axis, keepdims=True) ** (1.0 / norm)
         filler = (magnitude.size if axis is None else magnitude.shape[axis]) ** (-1.0 / norm)
     else:
         raise ParameterError(f"Unsupported norm: {norm!r}; use inf, -inf, 0, a number > 0 or None")
@@ -244,7 +247,7 @@ def normalize(
     small = length < threshold
     length[small] = 1.0 if fill is None else np.inf
     normalized = np.empty_like(S)
-    normalized[...] = S / length
+    np.divide(S, length, out=normalized, casting="unsafe")
     if fill:
         normalized[np.broadcast_to(small, S.shape)] = filler
     return normalized

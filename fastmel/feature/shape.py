@@ -229,14 +229,20 @@ def spectral_flatness(
     """
     if amin <= 0:
         raise ParameterError(f"{amin=} must be strictly positive")
-    from fastmel.kernels.moments import flatnesses
+    from fastmel.kernels.moments import flatnesses, flatnesses_by_bins
 
     S, _ = _spectrogram(y, S, n_fft, hop_length, win_length, window, center, pad_mode)
-    spectra = _frames_of(S)
-    flatness = np.empty(len(spectra), np.result_type(S, 1.0))
-    scratch = np.empty(S.shape[-2])
-    flatnesses(spectra, float(power), float(amin), scratch, scratch.view(np.int64), flatness)
-    return flatness.reshape(*S.shape[:-2], 1, S.shape[-1])
+    *leading, n_bins, n_frames = S.shape
+    flatness = np.empty((math.prod(leading), n_frames), np.result_type(S, 1.0))
+    if S.flags.c_contiguous and S.dtype in (np.float32, np.float64):
+        sums, exponents = np.empty((4, 256)), np.empty(256, np.int64)
+        by_bins = S.reshape(len(flatness), n_bins, n_frames)
+        flatnesses_by_bins(by_bins, float(power), float(amin), sums, exponents, flatness)
+    else:
+        scratch = np.empty(n_bins)
+        bits = scratch.view(np.int64)
+        flatnesses(_frames_of(S), float(power), float(amin), scratch, bits, flatness.reshape(-1))
+    return flatness.reshape(*leading, 1, n_frames)
 
 
 def _spectrogram(

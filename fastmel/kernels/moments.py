@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .elementary import bits_of, float_of
 from .jit import jit
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "centroids",
     "crossings",
     "flatnesses",
+    "flatnesses_by_bins",
     "magnitudes",
     "mean_squares",
     "rolloffs",
@@ -26,6 +28,7 @@ _LOG_2 = math.log(2.0)
 
 #: the bits of a float64 that hold its mantissa, and those of 1.0
 _MANTISSA, _EXPONENT_OF_ONE = np.int64(2**52 - 1), np.int64(1023 << 52)
+_MANTISSA_BITS = np.int64(52)
 
 
 @jit
@@ -216,3 +219,40 @@ def flatnesses(spectra: Any, power: float, amin: float, values: Any, bits: Any, 
             logarithm += np.log(product)
         flatness = np.exp(logarithm / n_bins) / (total / n_bins)
         out[f] = flatness if total < np.inf else np.nan
+
+
+@jit
+def flatnesses_by_bins(
+    spectra: Any, power: float, amin: float, sums: Any, exponents: Any, out: Any
+) -> None:
+    """Do the same with (rows, n_bins, n_frames), a bin's frames side by side.
+
+    sums: (4, n) float64 scratch, exponents: (n,) int64, for as many frames as are worked on at a
+    time; out: (rows, n_frames).
+    """
+    n_rows, n_bins, n_frames = spectra.shape
+    for row in range(n_rows):
+        for start in range(0, n_frames, len(exponents)):
+            n = min(len(exponents), n_frames - start)
+            totals, products = sums[0, :n], sums[1, :n]
+            logarithms, values = sums[2, :n], sums[3, :n]
+            totals[:], products[:], logarithms[:], exponents[:] = 0.0, 1.0, 0.0, 0
+            for k in range(n_bins):
+                magnitudes = spectra[row, k, start : start + n]
+                for f in range(n):
+                    value: Any = np.float64(magnitudes[f])
+                    values[f] = value * value if power == 2 else value**power
+                for f in range(n):
+                    value = amin if values[f] < amin else values[f]
+                    totals[f] += value
+                    bits: Any = bits_of(value)  # type: ignore[call-arg]
+                    exponents[f] += bits >> _MANTISSA_BITS
+                    products[f] *= float_of(bits & _MANTISSA | _EXPONENT_OF_ONE)
+                if k % 500 == 499 or k == n_bins - 1:
+                    for f in range(n):
+                        logarithms[f] += np.log(products[f])
+                        products[f] = 1.0
+            for f in range(n):
+                logarithm = logarithms[f] + (exponents[f] - 1023 * n_bins) * _LOG_2
+                flatness = np.exp(logarithm / n_bins) / (totals[f] / n_bins)
+                out[row, start + f] = flatness if totals[f] < np.inf else np.nan
