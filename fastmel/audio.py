@@ -97,9 +97,9 @@ def load(
     >>> y.shape, y.dtype, sr
     ((4000,), dtype('float32'), 8000)
     """
-    with _open(path) as file:
+    with open_audio(path) as file:
         native_sr = file.samplerate
-        _seek(file, offset)
+        seek(file, offset)
         frames = -1 if duration is None else int(duration * native_sr)
         y = file.read(frames=frames, dtype=dtype).T
     if mono and y.ndim > 1:
@@ -111,7 +111,7 @@ def load(
     return resample(y, orig_sr=native_sr, target_sr=sr, res_type=res_type), sr
 
 
-def _seek(file: Any, offset: float) -> None:
+def seek(file: Any, offset: float) -> None:
     """Go to so many seconds after the file's beginning, or before its end."""
     if offset > 0:
         file.seek(int(offset * file.samplerate))
@@ -119,7 +119,7 @@ def _seek(file: Any, offset: float) -> None:
         file.seek(-int(abs(offset) * file.samplerate), whence=soundfile.SEEK_END)
 
 
-def _open(path: Source) -> Any:
+def open_audio(path: Source) -> Any:
     """Open a file as SoundFile, or as a Decoder, which does the same, if libsndfile cannot."""
     if isinstance(path, soundfile.SoundFile):
         return path
@@ -276,7 +276,7 @@ def _read_chunks(
     If `step` is None, pieces are of any length, and together as many samples as :func:`resample`
     makes.
     """
-    file = _open(path)
+    file = open_audio(path)
     try:
         native_sr = file.samplerate
         sr = native_sr if sr is None else sr
@@ -286,7 +286,10 @@ def _read_chunks(
         if sr != native_sr:
             channels = 1 if mono else file.channels
             resampler = soxr.ResampleStream(native_sr, sr, channels, dtype, res_type)
-        _seek(file, offset)
+        seek(file, offset)
+        if step is None and isinstance(file, soundfile.SoundFile):
+            # soundfile seeks after every read, which the decoder of MP3 does not do exactly
+            file.seekable = lambda: False  # type: ignore[method-assign]
         none = np.empty((0,) if mono or file.channels == 1 else (0, file.channels), dtype)
         left = math.inf if duration is None else int(duration * native_sr)
         while left > 0 and len(chunk := file.read(int(min(native_step, left)), dtype)):
@@ -300,7 +303,7 @@ def _read_chunks(
         if resampler is not None:
             samples = resampler.resample_chunk(none, last=True)
             if step is None:
-                n_missing = _n_resampled(n_read, native_sr, sr) - n_given
+                n_missing = n_resampled(n_read, native_sr, sr) - n_given
                 samples = fix_length(samples, size=max(0, n_missing), axis=0)
             yield samples
     finally:
@@ -462,7 +465,7 @@ def resample(
     if orig_sr == target_sr:
         return y
     ratio = float(target_sr) / orig_sr
-    n_samples = _n_resampled(y.shape[axis], orig_sr, target_sr)
+    n_samples = n_resampled(y.shape[axis], orig_sr, target_sr)
     if res_type.startswith("soxr"):
         # One channel at a time: soxr takes two axes at most.
         resampled = np.apply_along_axis(
@@ -486,7 +489,8 @@ def resample(
     return np.asarray(resampled, dtype=y.dtype)
 
 
-def _n_resampled(n_samples: int, orig_sr: float, target_sr: float) -> int:
+def n_resampled(n_samples: int, orig_sr: float, target_sr: float) -> int:
+    """Return how many samples :func:`resample` makes."""
     return int(np.ceil(n_samples * (float(target_sr) / orig_sr)))
 
 
@@ -547,7 +551,7 @@ def get_duration(
         If there is no such file.
     """
     if path is not None:
-        with _open(path) as file:
+        with open_audio(path) as file:
             return float(file.frames) / float(file.samplerate)
     if y is not None:
         return float(as_numpy(y).shape[-1]) / sr
@@ -579,5 +583,5 @@ def get_samplerate(path: Source) -> float:
     """
     if isinstance(path, soundfile.SoundFile):
         return path.samplerate  # type: ignore[no-any-return]
-    with _open(path) as file:
+    with open_audio(path) as file:
         return file.samplerate  # type: ignore[no-any-return]

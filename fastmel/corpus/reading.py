@@ -159,7 +159,7 @@ def opened(
             source = _fetch(item.source) if is_url(item.source) else _local(item)
             if not isinstance(source, str):
                 stack.enter_context(source)
-            file = stack.enter_context(audio._open(source))
+            file = stack.enter_context(audio.open_audio(source))
         yield Recording(source, file, item, partial, longest)
 
 
@@ -204,14 +204,14 @@ class Recording:
             n_given += len(piece)
             yield piece
         piece = resampler.resample_chunk(np.empty(0, np.float32), last=True)
-        n_samples = audio._n_resampled(self.n_samples_native, self.native_sr, sr)
+        n_samples = audio.n_resampled(self.n_samples_native, self.native_sr, sr)
         yield fix_length(piece, size=max(0, n_samples - n_given))
 
     def _blocks(self) -> Iterator[Array]:
         """Yield samples as the source has them, but mixed down; they are checked on the way."""
         offset, duration = self._item.offset, self._item.duration
         with _classified("truncated", "decode", self.decoder):
-            audio._seek(self._file, offset)
+            audio.seek(self._file, offset)
             stated = self._stated()
             left = np.inf if duration is None else int(duration * self.native_sr)
             if self.decoder == "libsndfile":

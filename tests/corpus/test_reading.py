@@ -524,7 +524,7 @@ def test_errors_of_every_kind_are_classified(file, monkeypatch, error, class_):
         raise error
         yield
 
-    monkeypatch.setattr(audio, "_open", fail)
+    monkeypatch.setattr(audio, "open_audio", fail)
     with pytest.raises(reading.Failure) as caught:
         reading.read(item_of(file("wav")), SR)
     assert caught.value.class_ == class_

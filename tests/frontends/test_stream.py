@@ -267,16 +267,17 @@ def test_a_pushed_chunk_may_be_reused(rng):
     np.testing.assert_array_equal(np.concatenate(parts), fastmel.frontend("kaldi")(y))
 
 
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
 @pytest.mark.parametrize("native_sr", [16000, 44100, 8000])
-def test_a_file_piece_by_piece_is_the_file_at_once(rng, native_sr):
-    y = 0.1 * rng.standard_normal((native_sr * 3 + 17, 2))
+def test_a_file_piece_by_piece_is_the_file_at_once(rng, native_sr, kind):
+    y = 0.1 * rng.standard_normal((native_sr * 5 + 17, 2))
     file = io.BytesIO()
-    soundfile.write(file, y, native_sr, format="WAV", subtype="FLOAT")
+    soundfile.write(file, y, native_sr, format=kind)
     for name in ("kaldi", "hifigan", "whisper"):
         transform = fastmel.frontend(name, **RAW[name])
         signal, _ = fastmel.load(io.BytesIO(file.getvalue()), sr=transform.sample_rate)
         pieces = list(transform.stream_file(io.BytesIO(file.getvalue())))
-        assert len(pieces) > 1
+        assert len(pieces) > 1 or native_sr < 16000
         axis = int(transform.config.layout == "mels_first")
         np.testing.assert_array_equal(np.concatenate(pieces, axis=axis), transform(signal))
 
