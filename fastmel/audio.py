@@ -289,7 +289,7 @@ def _read_chunks(
         seek(file, offset)
         if step is None and isinstance(file, soundfile.SoundFile):
             # soundfile seeks after every read, which the decoder of MP3 does not do exactly
-            file.seekable = lambda: False  # type: ignore[method-assign]
+            file.seekable = lambda: False
         none = np.empty((0,) if mono or file.channels == 1 else (0, file.channels), dtype)
         left = math.inf if duration is None else int(duration * native_sr)
         while left > 0 and len(chunk := file.read(int(min(native_step, left)), dtype)):
