@@ -2,9 +2,10 @@
 
 While a shard is made there is a file in ``.attempts`` that names the item whose samples are being
 read. Whoever ends in order removes it. If it is still there and nobody holds its lock, the process
-died, and the item that it names has a strike; what is struck twice is not tried again. This needs
-no witness, so it works after a kill of everything and on any cluster; where a parent saw the
-death, it notes the reason.
+died, and the item that it names has a strike. Where a parent saw the death it notes the reason, and
+two of these are enough to not try the item again. Strikes without a witness count too, so that this
+works on any cluster and after a death of everything; but somebody may just have killed it all, so
+it takes three. An item with strikes is tried before others, and loses them if it can be read.
 """
 
 import contextlib
@@ -18,10 +19,10 @@ try:
 except ModuleNotFoundError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["STRIKES", "Attempt", "Strike", "attempt_path", "item_at_work", "note", "strikes"]
+__all__ = ["Attempt", "Strike", "attempt_path", "is_out", "item_at_work", "note", "strikes"]
 
-#: deaths after which an item is not tried again
-STRIKES = 2
+#: deaths after which an item is not tried again: those that somebody saw, and all
+_SEEN, _ALL = 2, 3
 
 #: characters for the number of the item at work
 _WIDTH = 9
@@ -84,6 +85,11 @@ def strikes(folder: Path, index: int) -> dict[int, list[Strike]]:
             else:
                 path.unlink(missing_ok=True)
     return found
+
+
+def is_out(struck: list[Strike]) -> bool:
+    """Whether an item with these strikes is not to be tried again."""
+    return sum(bool(strike.reason) for strike in struck) >= _SEEN or len(struck) >= _ALL
 
 
 def item_at_work(path: Path) -> int | None:

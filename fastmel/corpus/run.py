@@ -14,12 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
-
 from fastmel.corpus import durable, slots, sources
 from fastmel.corpus.plan import Plan, differences, freeze, load_plan, plan_of
 from fastmel.corpus.sinks import FORMATS
-from fastmel.corpus.work import report_of, run_shard
+from fastmel.corpus.work import report_of, run_shard, warm
 from fastmel.engines.pool import get_num_threads
 from fastmel.exceptions import ParameterError
 
@@ -273,8 +271,7 @@ def run(
         return
     if executor is None:
         slots.prepare()
-        seconds = np.zeros(2 * round(plan.config.sr), np.float32)
-        plan.transform(seconds)  # compiles what is not in the cache, once for all processes
+        warm(plan.transform)  # compiles what is not in the cache, once for all processes
         reports = slots.make_shards(plan, shards, workers=workers, timeout=timeout, memory=memory)
     else:
         reports = _submit(plan, shards, executor, window=2 * workers)

@@ -4,11 +4,12 @@ A shard exists if its side file does, which is written last. Whoever makes a sha
 on another machine or after any kind of death, makes the same bytes.
 """
 
+import contextlib
 import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastmel.corpus import durable, long, reading
-from fastmel.corpus.attempts import STRIKES, Attempt, Strike, attempt_path, strikes
+from fastmel.corpus.attempts import Attempt, Strike, attempt_path, is_out, strikes
 from fastmel.corpus.plan import Plan, load_plan
 from fastmel.corpus.sinks import shard_name, sink
 from fastmel.corpus.sources import Item
 from fastmel.exceptions import ParameterError
+from fastmel.frontends.transform import MelSpectrogram
 
-__all__ = ["discard", "report_of", "run_shard"]
+__all__ = ["discard", "report_of", "run_shard", "warm"]
 
 #: frames of a long recording that are looked at a time
 _BLOCK = 1 << 14
@@ -103,23 +105,24 @@ def _make(plan: Plan, index: int, journal: Attempt) -> None:
     suspects = strikes(plan.path, index)
     writer = sink(plan.format).open_shard(plan.path, index, plan)
     try:
+        warm(plan.transform)
         durable.failpoint("shard-begun")
-        for position, item in enumerate(plan.items(index)):
+        planned = plan.items(index)
+        for position, struck in suspects.items():
+            if not is_out(struck):
+                with contextlib.suppress(reading.Failure):
+                    _try(plan, planned[position], position, journal)
+                _forgive(struck)
+        for position, item in enumerate(planned):
             struck = suspects.get(position, [])
             try:
-                if len(struck) >= STRIKES:
+                if is_out(struck):
                     raise _struck_out(struck)
-                journal.begin(position)
-                try:
-                    durable.failpoint("reading")
-                    computed = _compute(plan, item)
-                finally:
-                    journal.rest()
+                computed = _try(plan, item, position, journal)
             except reading.Failure as failure:
-                failures.append(_failure(item, failure, max(len(struck), 1)))
+                attempts = len(struck) if is_out(struck) else 1
+                failures.append(_failure(item, failure, attempts))
                 continue
-            for strike in struck:  # it was an accident
-                strike.path.unlink(missing_ok=True)
             meta = _meta(plan, item, computed)
             place = writer.add(item, computed.features, meta)
             items.append({**meta, **place, "level": _level(computed)})
@@ -147,8 +150,28 @@ def _make(plan: Plan, index: int, journal: Attempt) -> None:
     durable.write_file(plan.path, shard_name(index, ".json"), text.encode())
     durable.failpoint("shard-made")
     for struck in suspects.values():  # what they were for is in the side file now
-        for strike in struck:
-            strike.path.unlink(missing_ok=True)
+        _forgive(struck)
+
+
+@lru_cache(maxsize=8)
+def warm(transform: MelSpectrogram) -> None:
+    """Compile, or load, what a front end needs: no item should be blamed for the time it takes."""
+    transform(np.zeros(2 * round(transform.config.sr), np.float32))
+
+
+def _try(plan: Plan, item: Item, position: int, journal: Attempt) -> _Computed:
+    """Compute an item under the eyes of the journal."""
+    journal.begin(position)
+    try:
+        durable.failpoint("reading")
+        return _compute(plan, item)
+    finally:
+        journal.rest()
+
+
+def _forgive(struck: list[Strike]) -> None:
+    for strike in struck:
+        strike.path.unlink(missing_ok=True)
 
 
 def _compute(plan: Plan, item: Item) -> _Computed:

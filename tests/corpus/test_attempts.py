@@ -54,3 +54,11 @@ def test_a_journal_that_is_gone_is_nobodys(tmp_path):
     assert attempts.item_at_work(path) is None
     attempts.note(path, "crash")
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("reasons", "expected"),
+    [([], False), (["x"], False), (["x", "y"], True), (["", "x"], False), (["", "", ""], True)],
+)
+def test_two_deaths_that_were_seen_are_enough_or_three(tmp_path, reasons, expected):
+    assert attempts.is_out([attempts.Strike(tmp_path, reason) for reason in reasons]) == expected
