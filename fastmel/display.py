@@ -1,7 +1,6 @@
 """Pictures. The only module that needs matplotlib (``pip install 'fastmel[display]'``)."""
 
 import re
-import warnings
 from functools import partial
 from os import PathLike
 from typing import IO, Any, Literal
@@ -22,7 +21,7 @@ from fastmel.exceptions import ParameterError
 from fastmel.frontends.config import MelConfig
 from fastmel.frontends.transform import MelSpectrogram
 from fastmel.spectrum import amplitude_to_db, power_to_db
-from fastmel.util import valid_audio
+from fastmel.util import valid_audio, warn
 
 __all__ = [
     "AdaptiveWaveplot",
@@ -156,9 +155,7 @@ intervals, unison
         data = _scale_values(data, vscale, top_db, x, y)
         kwargs.setdefault("cmap", cmap_cyclic if "phase" in vscale else cmap_seq)
     if np.iscomplexobj(data):
-        warnings.warn(
-            "Trying to display complex-valued input. Showing magnitude instead.", stacklevel=2
-        )
+        warn("Trying to display complex-valued input. Showing magnitude instead.")
         data = np.abs(data)
     if "cmap" not in kwargs:
         kwargs["cmap"] = cmap = infer_cmap(

@@ -1,7 +1,6 @@
 """The way back: spectra and sound from mel spectrograms and cepstral coefficients."""
 
 import math
-import warnings
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +11,7 @@ from fastmel.arrays import any_array
 from fastmel.exceptions import ParameterError
 from fastmel.filters import WindowSpec, mel
 from fastmel.spectrum import db_to_power
+from fastmel.util import warn
 
 __all__ = ["mel_to_audio", "mel_to_stft", "mfcc_to_audio", "mfcc_to_mel"]
 
@@ -183,9 +183,7 @@ def mfcc_to_mel(
         n = np.arange(1, 1 + mfcc.shape[-2], dtype=mfcc.dtype)[:, np.newaxis]
         weights = 1 + lifter * 0.5 * np.sin(np.pi * n / lifter)
         if np.any(np.abs(weights) < np.finfo(weights.dtype).eps):
-            warnings.warn(
-                f"{lifter=} includes critical values that may invoke underflow.", stacklevel=2
-            )
+            warn(f"{lifter=} includes critical values that may invoke underflow.")
         floating = np.issubdtype(mfcc.dtype, np.inexact)
         mfcc = mfcc / (weights + np.finfo(mfcc.dtype if floating else np.float32).tiny)
     import scipy.fft

@@ -13,6 +13,9 @@ from fastmel.util import valid_audio
 
 __all__ = ["rms", "zero_crossing_rate"]
 
+#: what librosa passes to its `zero_crossings`; the axis is always the last
+_CROSSING_KEYWORDS = {"threshold", "ref_magnitude", "pad", "zero_pos", "axis"}
+
 
 @any_array
 def rms(
@@ -161,6 +164,11 @@ def zero_crossing_rate(
     >>> zero_crossing_rate(np.tile([1.0, -1.0], 8), frame_length=4, hop_length=4, center=False)
     array([[0.75, 0.75, 0.75, 0.75]])
     """
+    if unknown := kwargs.keys() - _CROSSING_KEYWORDS:
+        raise TypeError(
+            f"zero_crossing_rate() got an unexpected keyword argument {min(unknown)!r}; use "
+            "threshold, ref_magnitude, pad or zero_pos"
+        )
     valid_audio(y)
     if center:
         y = _pad(y, frame_length, "edge")

@@ -79,11 +79,11 @@ def spectral_energies_by_bins(spectra: Any, weights: Any, out: Any) -> None:
     """
     n_rows, n_bins, n_frames = spectra.shape
     for row in range(n_rows):
-        for start in range(0, n_frames, 512):
-            totals = out[row, start : start + 512]
+        for start in range(0, n_frames, 4096):
+            totals = out[row, start : start + 4096]
             totals[:] = 0.0
             for k in range(n_bins):
-                values = spectra[row, k, start : start + 512]
+                values = spectra[row, k, start : start + 4096]
                 for f in range(len(values)):
                     value = np.float64(values[f])
                     totals[f] += weights[k] * (value * value)

@@ -7,7 +7,7 @@ import pytest
 
 import fastmel
 from fastmel import ParameterError
-from fastmel.feature import inverse, melspectrogram
+from fastmel.feature import inverse
 from fastmel.feature.inverse import mel_to_audio, mel_to_stft, mfcc_to_audio, mfcc_to_mel
 
 NAMES = ["mel_to_stft", "mel_to_audio", "mfcc_to_mel", "mfcc_to_audio"]
@@ -32,7 +32,7 @@ def assert_close_powers(ours, theirs, power=2.0):
 
 def mels(y, n_fft, n_mels, power=2.0, **kwargs):
     kwargs |= {"n_fft": n_fft, "hop_length": n_fft // 4, "n_mels": n_mels, "power": power}
-    return melspectrogram(y=y, **kwargs)
+    return librosa.feature.melspectrogram(y=y, **kwargs)  # which compiles nothing
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -55,7 +55,7 @@ def test_is_where_librosa_has_it():
 def test_equals_librosas_where_that_is_content_with_its_start(
     n_fft, n_mels, power, dtype, speech, librosa_1
 ):
-    y = speech(sr=22050, seconds=0.3, dtype=dtype)
+    y = speech(sr=22050, seconds=0.1)
     M = mels(0.05 * y, n_fft, n_mels, power).astype(dtype)
     ours, theirs = both(M, n_fft=n_fft, power=power)
     assert (ours.dtype, ours.shape, ours.strides) == (theirs.dtype, theirs.shape, theirs.strides)
@@ -69,16 +69,16 @@ def test_equals_librosas_where_that_is_content_with_its_start(
 @pytest.mark.parametrize("signal", ["speech", "music", "noise"])
 def test_fits_bands_and_spectrum_where_librosa_searches(signal, dtype, request, rng):
     if signal == "noise":
-        y = rng.standard_normal(4000)
+        y = rng.standard_normal(4000, np.float32)
     else:
-        y = request.getfixturevalue(signal)(sr=22050, seconds=0.2, dtype=np.float64)
+        y = request.getfixturevalue(signal)(sr=22050, seconds=0.2)
     M = 10 * mels(y / np.abs(y).max(), 1024, 80).astype(dtype)
     ours, theirs = both(M, n_fft=1024)
     assert (ours.dtype, ours.shape, ours.strides) == (theirs.dtype, theirs.shape, theirs.strides)
     assert ours.min() >= 0
     errors = bands_error(ours, M, n_fft=1024), bands_error(theirs, M, n_fft=1024)
     assert errors[0] < min(1e-4, errors[1])
-    spectrum = 10**0.5 * np.abs(fastmel.stft(y / np.abs(y).max(), n_fft=1024, hop_length=256))
+    spectrum = 10**0.5 * np.abs(librosa.stft(y / np.abs(y).max(), n_fft=1024, hop_length=256))
     distances = np.linalg.norm(ours - spectrum), np.linalg.norm(theirs - spectrum)
     assert distances[0] < 1.05 * distances[1]
 
@@ -148,13 +148,13 @@ def test_a_loud_frame_does_not_depend_on_its_neighbours(rng):
 
 
 def test_threads_change_nothing(rng):
-    M = mels(rng.standard_normal((2, 30000)), 512, 40)
+    M = mels(rng.standard_normal((2, 30000)), 1024, 80)
     before = fastmel.get_num_threads()
     try:
         results = []
         for n_threads in (1, 3):
             fastmel.set_num_threads(n_threads)
-            results.append(mel_to_stft(100 * M, n_fft=512))
+            results.append(mel_to_stft(100 * M, n_fft=1024))
     finally:
         fastmel.set_num_threads(before)
     np.testing.assert_array_equal(*results)
@@ -338,6 +338,7 @@ def test_a_lifter_with_a_weight_of_zero_warns(rng):
         warnings.simplefilter("always")
         mfcc_to_mel(mfcc, lifter=lifter)
     assert [w.category for w in ours] == [w.category for w in theirs]
+    assert [w.filename for w in ours if w.category is UserWarning] == [__file__]
 
 
 @pytest.mark.usefixtures("same_phases")

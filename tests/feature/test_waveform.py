@@ -129,3 +129,8 @@ def test_bad_calls_fail_as_librosas(name, arguments, kwargs, error, librosa_1):
     theirs = librosa.ParameterError if error is ParameterError else error
     with pytest.raises(theirs):
         getattr(librosa.feature, name)(*arguments, **kwargs)
+
+
+def test_an_unknown_keyword_is_named_as_the_callers():
+    with pytest.raises(TypeError, match=r"^zero_crossing_rate\(\) got .* 'foo'; use threshold"):
+        feature.zero_crossing_rate(np.ones(4096), foo=1)
