@@ -15,6 +15,7 @@ import pytest
 import fastmel
 from fastmel import frontends
 from fastmel.engines.plan import mel_plan
+from fastmel.kernels.jit import simd_width
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 REFERENCES = json.loads((GOLDEN / "index.json").read_text())
@@ -59,6 +60,11 @@ TOLERANCES = {
 EXACT = ("WhisperFeatureExtractor, NumPy", "UnivNet", "SpeechT5", "Clap", "torchvggish")
 
 
+#: Where the processor cannot fuse them, the product and the difference of pre-emphasis are rounded
+#: both, and bands that it leaves little of are off by twice as much.
+ROUNDINGS = 2 if simd_width() == 4 else 1
+
+
 def label(entry):
     return f"{entry['preset']}: {entry['name']}"
 
@@ -88,7 +94,7 @@ def test_it_is_the_reference_s(entry, engine):
         expected = golden(entry["preset"])[f"{entry['name']}: {kind}"]
         found = transform(signal(kind, entry["cut"]))
         assert found.dtype == np.float32
-        np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=ROUNDINGS * tolerance)
 
 
 @pytest.mark.parametrize("engine", ["reference", "scipy"])

@@ -30,8 +30,9 @@ def test_values_are_right_to_the_last_bits(name, rng):
     x = (scales[:, None] * rng.uniform(0, 1, 10_000)).ravel()
     x = x if name.startswith("log") else np.concatenate([x, -x])
     expected = getattr(np, name)(x.astype(np.longdouble))
-    # of an exponential, rounding its argument's multiple of log(2) is the larger part
-    last_places = 4 + (0 if name.startswith("log") else abs(x))
+    # of an exponential, rounding its argument's multiple of log(2) is the larger part: of the
+    # constant, and of the product where the processor cannot fuse it with the difference
+    last_places = 4 + (0 if name.startswith("log") else 1.5 * abs(x))
     assert (abs(KERNELS[name](x) - expected) <= last_places * 2.0**-53 * abs(expected)).all()
 
 

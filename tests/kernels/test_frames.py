@@ -71,7 +71,7 @@ def test_pieces_are_conditioned_like_the_whole(rng, preemphasis, dither, dtype):
     last, first = dtype(0), 0
     for n in (1, 0, 2, 15, 16, 17, 400, 549):
         piece = np.full(n, np.nan, dtype=dtype)
-        last = condition(y[first : first + n], first, last, dither, seed, factor, piece)
+        last = dtype(condition(y[first : first + n], first, last, dither, seed, factor, piece))
         np.testing.assert_array_equal(piece, whole[first : first + n])
         first += n
     assert first == len(y)
