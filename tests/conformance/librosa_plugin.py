@@ -4,7 +4,8 @@ import json
 import os
 from pathlib import Path
 
-import librosa.core.convert  # noqa: F401: test_convert.py of 0.11 takes it for loaded
+# test_convert.py of 0.11 takes this for loaded
+import librosa.core.convert  # noqa: F401
 import numpy as np
 import pytest
 
