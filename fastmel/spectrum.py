@@ -407,7 +407,9 @@ def _count_own_axes(S: NDArray[Any], axes: int | tuple[int, ...] | None) -> int:
         sorted(a - S.ndim if a >= 0 else a for a in axes) != list(range(-own, 0))
     ):
         return 0
-    return own if own == S.ndim or min(S.strides[:-own]) >= max(S.strides[-own:]) else 0
+    if own in (0, S.ndim):
+        return own
+    return own if min(S.strides[:-own]) >= max(S.strides[-own:]) else 0
 
 
 def _channels_to_db(
