@@ -172,8 +172,7 @@ def hartley(plan: SpectrumPlan, y: NDArray[Any], out: NDArray[Any]) -> None:
 
 def _transform(plan: SpectrumPlan, y: NDArray[Any], out: NDArray[Any], *, is_hartley: bool) -> None:
     tile = _tile(plan, y.dtype)
-    slots = (tile.tables.slot, tile.tables.conjugate.astype(y.dtype))
-    tile.run(_transform_kernel(tile.shape, is_hartley), y, out, out.shape[1], 0, slots)
+    tile.run(_transform_kernel(tile.shape, is_hartley), y, out, out.shape[1], 0, tile.slots)
 
 
 @dataclass(frozen=True)
@@ -215,6 +214,8 @@ class _Tile:
         width = simd_width() * 4 // real.itemsize
         self.shape = _Shape(plan.n_fft, width, real.itemsize, n_inputs, plan.is_linear)
         self.tables = tables(factors)
+        #: where the bins of a spectrum are, and their signs
+        self.slots = (self.tables.slot, self.tables.conjugate.astype(real))
         self.hop_length, self.n_fft = plan.hop_length, plan.n_fft
         self.start = plan.start - plan.before
         self.conditioning = plan.conditioning
