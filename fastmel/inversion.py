@@ -203,6 +203,8 @@ def griffinlim(
     >>> griffinlim(S, rng=0).shape
     (7680,)
     """
+    from fastmel.kernels.overlap import turn
+
     rng = _generator(rng, random_state)
     if momentum > 1:
         warn(f"Griffin-Lim with momentum={momentum} > 1 can be unstable. Proceed with caution!")
@@ -224,13 +226,13 @@ def griffinlim(
 
     # bins side by side, as in what stft makes and istft reads
     magnitudes = np.ascontiguousarray(S.swapaxes(-1, -2), dtype=complex_of(S.dtype)(0).real.dtype)
-    frames = np.ones(magnitudes.shape, dtype=complex_of(S.dtype))
-    if init is not None:
-        angles = np.ascontiguousarray(rng.random(size=S.shape).swapaxes(-1, -2))
-        angles *= 2 * np.pi
-        frames.real, frames.imag = np.cos(angles), np.sin(angles)
-        del angles
-    frames *= magnitudes
+    frames = np.empty(magnitudes.shape, dtype=complex_of(S.dtype))
+    if init is None:
+        frames[...] = magnitudes
+    else:
+        turns = np.ascontiguousarray(rng.random(size=S.shape).swapaxes(-1, -2))
+        turn(magnitudes.ravel(), turns.ravel(), frames.reshape(-1).view(magnitudes.dtype))
+        del turns
     spectra = frames.swapaxes(-1, -2)
 
     y = rebuilt = previous = None

@@ -1,4 +1,4 @@
-"""Logarithm and exponential in double precision, as plain arithmetic.
+"""Logarithm, exponential, sine and cosine in double precision, as plain arithmetic.
 
 A loop that calls a library's functions takes one element at a time; one that calls these works on
 whole vectors. They may be a few units off in the last place.
@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 
 from .jit import jit
 
-__all__ = ["bits_of", "exp", "expm1", "float_of", "log", "log1p", "log_of_mantissa"]
+__all__ = ["bits_of", "exp", "expm1", "float_of", "log", "log1p", "log_of_mantissa", "phasor"]
 
 
 @intrinsic
@@ -159,3 +159,41 @@ def expm1(x: Any) -> Any:
     half = k >> np.int64(1)
     power = (e * _power_of_two(half) + _power_of_two(half)) * _power_of_two(k - half)
     return e if k == 0 else power - 1.0
+
+
+#: sin(r) = r * S(r**2) and cos(r) = C(r**2) on abs(r) <= pi / 4: Taylor's series, highest power
+#: first
+_S = tuple((-1) ** n / math.factorial(2 * n + 1) for n in range(7, -1, -1))
+_C = tuple((-1) ** n / math.factorial(2 * n) for n in range(8, -1, -1))
+
+
+@jit
+def phasor(turns: Any) -> Any:
+    """Return cosine and sine of ``2 pi turns``, for up to 2**29 turns either way."""
+    quarters = np.floor(4.0 * turns + 0.5)
+    r = (4.0 * turns - quarters) * (0.5 * np.pi)
+    z = r * r
+    s = _S[0]
+    s = s * z + _S[1]
+    s = s * z + _S[2]
+    s = s * z + _S[3]
+    s = s * z + _S[4]
+    s = s * z + _S[5]
+    s = s * z + _S[6]
+    s = (s * z + _S[7]) * r
+    c = _C[0]
+    c = c * z + _C[1]
+    c = c * z + _C[2]
+    c = c * z + _C[3]
+    c = c * z + _C[4]
+    c = c * z + _C[5]
+    c = c * z + _C[6]
+    c = c * z + _C[7]
+    c = c * z + _C[8]
+    quadrant = np.int32(quarters)
+    is_odd = (quadrant & np.int32(1)) != 0
+    cosine, sine = (s, c) if is_odd else (c, s)
+    # minus in the second and third quadrant, and in the third and fourth
+    cosine = -cosine if ((quadrant + np.int32(1)) & np.int32(2)) != 0 else cosine
+    sine = -sine if (quadrant & np.int32(2)) != 0 else sine
+    return cosine, sine

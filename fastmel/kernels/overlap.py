@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from .elementary import phasor
 from .jit import jit
 
-__all__ = ["add_squares", "emit_columns", "give_phases", "hartley", "overlap_add"]
+__all__ = ["add_squares", "emit_columns", "give_phases", "hartley", "overlap_add", "turn"]
 
 
 @jit
@@ -88,3 +89,12 @@ def give_phases(spectra: Any, previous: Any, weight: Any, magnitudes: Any, out: 
         scale = magnitudes[i] / length if length > 0 else length
         out[2 * i] = real * scale
         out[2 * i + 1] = imag * scale
+
+
+@jit
+def turn(magnitudes: Any, turns: Any, out: Any) -> None:
+    """Write magnitudes with phases given in turns, float64, as real and imaginary parts."""
+    for i in range(len(magnitudes)):
+        real, imag = phasor(turns[i])
+        out[2 * i] = magnitudes[i] * real
+        out[2 * i + 1] = magnitudes[i] * imag

@@ -3,6 +3,7 @@ import pytest
 
 from fastmel.kernels import elementary
 from fastmel.kernels.jit import jit
+from fastmel.kernels.overlap import turn
 
 
 def kernel(name):
@@ -52,3 +53,15 @@ def test_an_element_does_not_depend_on_its_neighbours(name, rng):
     x = rng.uniform(0.5, 2, 37)
     alone = [KERNELS[name](x[i : i + 1])[0] for i in range(len(x))]
     np.testing.assert_array_equal(KERNELS[name](x), alone)
+
+
+def test_phasors_are_right_to_the_last_bits(rng):
+    eighths = np.arange(-24, 25) / 8
+    turns = np.concatenate([rng.uniform(0, 1, 100_000), rng.uniform(-100, 100, 1000), eighths])
+    values = np.full(2 * len(turns), np.nan)
+    turn(np.ones(len(turns)), turns, values)
+    angles = 2 * np.arccos(np.longdouble(-1)) * (turns - np.floor(turns))
+    assert abs(values[::2] - np.cos(angles)).max() <= 2.0**-52
+    assert abs(values[1::2] - np.sin(angles)).max() <= 2.0**-52
+    on_axis = values.reshape(-1, 2)[-len(eighths) :: 2]  # every quarter of a turn: nothing is left
+    np.testing.assert_array_equal(abs(on_axis), [[1, 0], [0, 1]] * 12 + [[1, 0]])
