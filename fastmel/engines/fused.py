@@ -25,7 +25,6 @@ from fastmel.kernels.simd import address, double_array, float_array
 from fastmel.kernels.tile import (
     expect_bands,
     frame_means,
-    magnitudes,
     mel_bands,
     store_frames,
     store_hartley,
@@ -84,7 +83,7 @@ def mel(plan: MelPlan, y: NDArray[Any], out: NDArray[Any]) -> None:
         If a sample is NaN or infinite.
     """
     tile = _tile(plan.spectrum, y.dtype)
-    kernel, n_more = _mel_kernel(tile.shape), plan.n_mels * tile.shape.width
+    kernel, n_more = _mel_kernel(tile.shape, int(plan.power == 1)), plan.n_mels * tile.shape.width
     row_pitch, band_pitch, frame_pitch = (stride // y.itemsize for stride in out.strides)
     is_turned = int(frame_pitch != 1 and out.shape[-1] > 1)
     pitches = (row_pitch, band_pitch, frame_pitch, is_turned)
@@ -116,7 +115,8 @@ def mel_of_pieces(plan: MelPlan, *, is_turned: bool) -> Callable[[int, int, int,
     real = np.dtype(np.float32)
     tile, bank = _tile(plan.spectrum, real), _bank(plan, real)
     n_mels, width, layout = plan.n_mels, tile.shape.width, tile.layout
-    kernel, size = _mel_kernel(tile.shape), real.itemsize * (tile.scratch_size + n_mels * width)
+    kernel = _mel_kernel(tile.shape, int(plan.power == 1))
+    size = real.itemsize * (tile.scratch_size + n_mels * width)
     room = np.empty(size + _LINE, dtype=np.uint8)
     first = -room.__array_interface__["data"][0] % _LINE  # where a cache line begins
     scratch = room[first : first + size].view(real)
@@ -136,13 +136,12 @@ def _bank(plan: MelPlan, real: np.dtype[Any]) -> tuple[Any, ...]:
     """What the mel kernel takes of a plan, in its order."""
     assert plan.segments is not None, "why_not() is asked first"
     log = plan.log or LogScale(amin=1.0, factor=0.0, offset=0.0)
-    scaling = [log.amin, log.floor, *(log.factor * np.log10([np.e, 2])), log.offset, log.added]
+    of_e, of_two = log.factor * np.log10([np.e, 2])
+    scaling = [log.amin, log.floor, of_e, of_two, log.offset, log.added, plan.power_offset]
     return (
         _tile(plan.spectrum, real).tables.power,
         plan.segments.first,
         plan.segments.weights.astype(real),
-        int(plan.power == 1),
-        np.array([plan.power_offset], dtype=real),
         int(plan.log is not None),
         np.array(scaling, dtype=real),
     )
@@ -369,9 +368,9 @@ def _spectrum_kernel(shape: _Shape, to_power: int) -> Any:
 
 
 @cache
-def _mel_kernel(shape: _Shape) -> Any:
+def _mel_kernel(shape: _Shape, to_root: int) -> Any:
     """The whole line, tile after tile."""
-    spectrum_of_tile, n_bins = _spectrum_kernel(shape, 1), 1 + shape.n_fft // 2
+    spectrum_of_tile = _spectrum_kernel(shape, 1)
     width, item, has_log = shape.width, shape.item, int(shape.has_log)
     array_at = float_array if item == 4 else double_array
 
@@ -388,8 +387,8 @@ def _mel_kernel(shape: _Shape) -> Any:
     ) -> int:
         """Tiles ``low`` to ``high`` - 1 of all signals; 1 if a sample is not finite."""
         y, y_pitch, n_samples = signals
-        places, segments, weights, is_magnitude, offset, is_log, scaling = bank[:7]
-        row_pitch, band_pitch, frame_pitch, is_turned = bank[7:]
+        places, segments, weights, is_log, scaling = bank[:5]
+        row_pitch, band_pitch, frame_pitch, is_turned = bank[5:]
         n_tiles, n_mels = (n_frames + width - 1) // width, len(segments) - 2
         rows, partial = address(scratch), scratch[len(scratch) - n_mels * width :]
         table, edges = address(places), address(segments)
@@ -405,14 +404,16 @@ def _mel_kernel(shape: _Shape) -> Any:
             if is_direct:
                 expect_bands(width, item, n_mels, target, band_pitch)
             lost |= spectrum_of_tile(signal, frame, layout, scratch)
-            if is_magnitude:
-                magnitudes(width, item, n_bins, table, address(offset), rows)
             if is_log:
                 mel_bands(
-                    width, item, has_log, n_mels, rows, table, edges, heights, scale, bands, pitch
-                )
+                    width, item, to_root, has_log,
+                    n_mels, rows, table, edges, heights, scale, bands, pitch,
+                )  # fmt: skip
             else:
-                mel_bands(width, item, 0, n_mels, rows, table, edges, heights, scale, bands, pitch)
+                mel_bands(
+                    width, item, to_root, 0,
+                    n_mels, rows, table, edges, heights, scale, bands, pitch,
+                )  # fmt: skip
             if is_turned:
                 store_frames(width, item, n_mels, address(partial), n_valid, target, frame_pitch)
             elif n_valid < width:

@@ -12,7 +12,6 @@ __all__ = [
     "LOG_POLYNOMIAL",
     "expect_bands",
     "frame_means",
-    "magnitudes",
     "mel_bands",
     "store_frames",
     "store_hartley",
@@ -116,19 +115,9 @@ def expect_bands(lanes: Lanes, n_mels: Index, out: Index, pitch: Index) -> None:
 
 
 @emitted
-def magnitudes(lanes: Lanes, n_bins: Index, places: Index, offset: Index, rows: Index) -> None:
-    """Replace the power of every bin by the square root of it and an offset."""
-    added = lanes.broadcast(offset)
-    with lanes.loop(n_bins) as k:
-        place = lanes.load_index(places, k) * lanes.width
-        square = lanes.load(rows, place) + added
-        root = lanes.builder.call(lanes.function("llvm.sqrt", 1), [square.value])
-        lanes.store(Vector(lanes, root), rows, place)
-
-
-@emitted
 def mel_bands(
     lanes: Lanes,
+    to_root: int,
     to_log: int,
     n_mels: Index,
     rows: Index,
@@ -139,26 +128,30 @@ def mel_bands(
     out: Index,
     pitch: Index,
 ) -> None:
-    """Weigh and sum the bins of every mel band, take the log, store one vector a band.
+    """Take the bins' roots, weigh and sum them to bands, take the log, store one vector a band.
 
     A segment is the bins between two neighbouring centres, where band s - 1 falls and band s
     rises: every bin is read once for both.
 
     rows: the tile's powers; places: int32, the vector that holds a bin; segments: int32
     (n_mels + 2,), first bin of each segment; weights: (n_bins, 2), falling and rising;
-    scaling: what :class:`Logarithm` takes, used with ``to_log``; out: the first band's first frame;
-    pitch: from a band to the next.
+    scaling: what :class:`Logarithm` takes, used with ``to_log``, and what is added to a power
+    before its root, used with ``to_root``; out: the first band's first frame; pitch: from a band to
+    the next.
     """
     builder = lanes.builder
     finish = Logarithm(lanes, scaling) if to_log else (lambda value: value)
     # Two sums each, for even and odd bins: one chain of additions would wait for itself.
     falling, rising, falling_odd, rising_odd = (Accumulator(lanes) for _ in range(4))
-    zero = lanes.wrap(0.0)
+    zero, added = lanes.wrap(0.0), lanes.broadcast(scaling, Logarithm.SIZE)
 
     def add_bin(k: Index, fall: Accumulator, rise: Accumulator) -> None:
-        power = lanes.load(rows, lanes.load_index(places, k) * lanes.width)
-        fall.set(fma(power, lanes.broadcast(weights, 2 * k), fall.get()))
-        rise.set(fma(power, lanes.broadcast(weights, 2 * k + 1), rise.get()))
+        value = lanes.load(rows, lanes.load_index(places, k) * lanes.width)
+        if to_root:  # here, where the multiplications do not wait for it
+            root = builder.call(lanes.function("llvm.sqrt", 1), [(value + added).value])
+            value = Vector(lanes, root)
+        fall.set(fma(value, lanes.broadcast(weights, 2 * k), fall.get()))
+        rise.set(fma(value, lanes.broadcast(weights, 2 * k + 1), rise.get()))
 
     with lanes.loop(n_mels + 1) as s:
         first = lanes.load_index(segments, s)
@@ -200,10 +193,13 @@ class Logarithm:
     logarithms and the offset in the units of the result.
     """
 
+    #: values that it takes
+    SIZE = 6
+
     def __init__(self, lanes: Lanes, scaling: Index) -> None:
         self.lanes = lanes
         self.amin, self.floor, self.of_e, self.of_two, self.offset, self.added = (
-            lanes.broadcast(scaling, i) for i in range(6)
+            lanes.broadcast(scaling, i) for i in range(self.SIZE)
         )
 
     def __call__(self, x: Vector) -> Vector:

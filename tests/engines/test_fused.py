@@ -62,7 +62,7 @@ y = np.zeros(4000, dtype=np.float32)
 MelSpectrogram(n_fft=480, hop_length=120, n_mels=20)(y)
 stft(y, n_fft=480)
 shape = fused._Shape(480, fused.simd_width(), 4, n_inputs=16, is_linear=True)
-for kernel in (fused._mel_kernel(shape), fused._transform_kernel(shape, False)):
+for kernel in (fused._mel_kernel(shape, 0), fused._transform_kernel(shape, False)):
     for assembly in kernel.inspect_asm().values():
         print(assembly)
 """
