@@ -10,6 +10,7 @@ it takes three. An item with strikes is tried before others, and loses them if i
 
 import contextlib
 import os
+import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,9 @@ try:
 except ModuleNotFoundError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Attempt", "Strike", "attempt_path", "is_out", "item_at_work", "note", "strikes"]
+__all__ = [
+    "Attempt", "Stopwatch", "Strike", "attempt_path", "is_out", "item_at_work", "note", "strikes",
+]  # fmt: skip
 
 #: deaths after which an item is not tried again: those that somebody saw, and all
 _SEEN, _ALL = 2, 3
@@ -99,6 +102,28 @@ def item_at_work(path: Path) -> int | None:
     except FileNotFoundError:
         return None
     return int(position) if position else None
+
+
+class Stopwatch:
+    """Tells how long an attempt has been reading one item.
+
+    Parameters
+    ----------
+    path : Path
+        The attempt's journal.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._item: int | None = None
+        self._since = 0.0
+
+    def seconds(self) -> float:
+        """Return for how long the item has been seen that is being read now, 0 if none is."""
+        item, now = item_at_work(self._path), time.monotonic()
+        if item is None or item != self._item:
+            self._item, self._since = item, now
+        return now - self._since
 
 
 def note(path: Path, reason: str) -> None:

@@ -4,11 +4,13 @@
 else. Shards follow from the items alone: how many processes or machines work changes nothing.
 """
 
+import contextlib
 import hashlib
 import json
+import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,6 +137,21 @@ class Plan:
         """Return which shards are not there yet."""
         return sorted({*range(len(self.shards))} - {*self.complete()})
 
+    def check_versions(self) -> None:
+        """Refuse to go on with other versions than those that decide the plan's numbers.
+
+        Raises
+        ------
+        OSError
+            If other versions are installed here.
+        """
+        changes = _changes(self.versions, versions())
+        if changes:
+            raise OSError(
+                f"{socket.gethostname()} has other versions than {self.path} was planned with: "
+                f"{'; '.join(changes)}"
+            )
+
     @property
     def _content(self) -> dict[str, Any]:
         return {
@@ -200,25 +217,21 @@ def load_plan(folder: str | Path) -> Plan:
 
 def versions() -> dict[str, str]:
     """Return the versions of what decides the numbers."""
-    found = {"fastmel": __version__}
+    return {"fastmel": __version__, **_package_versions()}
+
+
+@cache
+def _package_versions() -> dict[str, str]:
+    found = {}
     for package in _PACKAGES:
-        try:
+        with contextlib.suppress(PackageNotFoundError):
             found[package] = version(package)
-        except PackageNotFoundError:
-            continue
     return found
 
 
 def differences(planned: Plan, asked: Plan, items: Sequence[Item]) -> list[str]:
     """Tell, a line each, what another plan for the same folder would change."""
-    found = []
-    for name in ("settings", "versions"):
-        old, new = (dict(_flat(getattr(plan, name))) for plan in (planned, asked))
-        found += [
-            f"{key}: {old.get(key)!r} in the plan, {new.get(key)!r} now"
-            for key in sorted({*old, *new})
-            if old.get(key) != new.get(key)
-        ]
+    found = _changes(planned.settings, asked.settings) + _changes(planned.versions, asked.versions)
     if planned.items_sha256 != asked.items_sha256:
         old_items = {item.id: item for i in range(len(planned.shards)) for item in planned.items(i)}
         new_items = {item.id: item for item in items}
@@ -231,6 +244,15 @@ def differences(planned: Plan, asked: Plan, items: Sequence[Item]) -> list[str]:
             if ids:
                 found.append(f"{what}: {len(ids)}, such as {ids[0]!r}")
     return found
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    old, new = dict(_flat(old)), dict(_flat(new))
+    return [
+        f"{key}: {old.get(key)!r} in the plan, {new.get(key)!r} now"
+        for key in sorted({*old, *new})
+        if old.get(key) != new.get(key)
+    ]
 
 
 def _shards(weights: Sequence[int], lengths: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -7,19 +7,22 @@ import os
 import shutil
 import socket
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from fastmel.corpus import durable, slots, sources
+from fastmel.corpus import durable, executors, slots, sources
 from fastmel.corpus.plan import Plan, differences, freeze, load_plan, plan_of
 from fastmel.corpus.sinks import FORMATS
 from fastmel.corpus.work import report_of, run_shard, warm
 from fastmel.engines.pool import get_num_threads
 from fastmel.exceptions import ParameterError
+
+if TYPE_CHECKING:
+    from fastmel.corpus.cluster import Cluster
 
 __all__ = [
     "EVENTS", "Busy", "PlanDiffers", "Summary", "TooManyFailures", "check_settings", "clear",
@@ -33,9 +36,6 @@ EVENTS = ".events.jsonl"
 
 #: what there may be in a folder without a plan: traces of planning that was cut off
 _TRACES = {_LOCK, durable.PARTIAL, "items.jsonl"}
-
-#: tries of a shard by an executor whose workers die
-_TRIES = 4
 
 #: called with the report of each shard that was made, and with None now and then
 Listener = Callable[[dict[str, Any] | None], None]
@@ -223,6 +223,7 @@ def run(
     shards: Sequence[int],
     *,
     executor: Executor | None = None,
+    cluster: "Cluster | None" = None,
     workers: int | None = None,
     timeout: float | None = None,
     memory: int | None = None,
@@ -239,12 +240,15 @@ def run(
         Which.
     executor : concurrent.futures.Executor, optional
         What runs them; processes of this machine by default.
+    cluster : Cluster, optional
+        A Dask cluster, in place of that.
     workers : int, optional
         Processes, by default one for each CPU that this process may use; or half the shards that
-        an executor is given at a time.
-    timeout, memory
-        Seconds that an item may take, and bytes that a process may have (by default its share of
-        what there is); not with `executor`.
+        an executor is given at a time; not with `cluster`.
+    timeout : float, optional
+        Seconds that an item may take; not with `executor`.
+    memory : int, optional
+        Bytes that a process may have, by default its share of what there is; of this machine only.
     max_failures : float, optional
         Failed items, or below 1 their share of all, above which the run ends.
     listener : callable
@@ -269,12 +273,17 @@ def run(
         memory = total // workers
     if not shards:
         return
-    if executor is None:
+    if cluster is not None:
+        reports = cluster.make_shards(plan, shards, timeout=timeout)
+    elif executor is None:
         slots.prepare()
         warm(plan.transform)  # compiles what is not in the cache, once for all processes
         reports = slots.make_shards(plan, shards, workers=workers, timeout=timeout, memory=memory)
     else:
-        reports = _submit(plan, shards, executor, window=2 * workers)
+        make = partial(run_shard, plan.path.absolute())
+        reports = executors.make_shards(
+            shards, lambda shard: executor.submit(make, shard), lambda: 2 * workers
+        )
     with contextlib.closing(reports), open(plan.path / EVENTS, "a") as events:
         for report in reports:
             if report is not None:
@@ -288,37 +297,6 @@ def run(
 def _check_failures(failed: int, most: float) -> None:
     if failed > most:
         raise TooManyFailures(f"{failed} inputs failed, more than {most:g}")
-
-
-def _submit(
-    plan: Plan, shards: Sequence[int], executor: Executor, *, window: int
-) -> Generator[dict[str, Any] | None]:
-    """Make shards by an executor that has so many of them at a time."""
-    waiting = deque((shard, 1) for shard in shards)
-    live: dict[Future[dict[str, Any]], tuple[int, int]] = {}
-    try:
-        while waiting or live:
-            while waiting and len(live) < window:
-                shard, tries = waiting.popleft()
-                live[executor.submit(run_shard, str(plan.path), shard)] = shard, tries
-            done, _ = wait(live, timeout=1.0, return_when=FIRST_COMPLETED)
-            for future in done:
-                shard, tries = live.pop(future)
-                try:
-                    report = future.result()
-                except OSError:
-                    raise
-                except Exception:  # a worker died: its item has a strike
-                    if tries == _TRIES:
-                        raise
-                    waiting.appendleft((shard, tries + 1))
-                else:
-                    yield report
-            if not done:
-                yield None
-    finally:
-        for future in live:
-            future.cancel()
 
 
 # accounting

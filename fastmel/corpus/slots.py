@@ -108,7 +108,7 @@ class _Slot:
         self.cause = ""
         self._plan = plan
         self._journal = Path()
-        self._seen: tuple[int | None, float] = (None, 0.0)
+        self._stopwatch = attempts.Stopwatch(self._journal)
         self.connection, far = _context().Pipe()
         self.process = _context().Process(target=_serve, args=(far, memory), daemon=True)
         self.process.start()
@@ -117,8 +117,8 @@ class _Slot:
     def give(self, shard: int) -> None:
         """Let the process make a shard."""
         self.shard = shard
-        self._seen = (None, 0.0)
         self._journal = attempts.attempt_path(self._plan.path, shard)
+        self._stopwatch = attempts.Stopwatch(self._journal)
         with contextlib.suppress(BrokenPipeError):  # it died idle, as the next read will tell
             self.connection.send((self._plan.path, shard, self._journal))
 
@@ -130,10 +130,7 @@ class _Slot:
 
     def watch(self, timeout: float | None) -> None:
         """Kill the process if it has been reading one item for too long."""
-        item, now = attempts.item_at_work(self._journal), time.monotonic()
-        if item is None or item != self._seen[0]:
-            self._seen = (item, now)
-        elif timeout is not None and now - self._seen[1] > timeout:
+        if timeout is not None and self._stopwatch.seconds() > timeout:
             self.cause = f"timeout was killed after {timeout:g} s"
             self.process.kill()
 

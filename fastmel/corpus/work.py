@@ -7,6 +7,7 @@ on another machine or after any kind of death, makes the same bytes.
 import contextlib
 import json
 import math
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -20,7 +21,7 @@ from fastmel.corpus import durable, long, reading
 from fastmel.corpus.attempts import Attempt, Strike, attempt_path, is_out, strikes
 from fastmel.corpus.plan import Plan, load_plan
 from fastmel.corpus.sinks import shard_name, sink
-from fastmel.corpus.sources import Item
+from fastmel.corpus.sources import Item, is_url
 from fastmel.exceptions import ParameterError
 from fastmel.frontends.transform import MelSpectrogram
 
@@ -51,10 +52,12 @@ def run_shard(folder: str | Path, index: int, *, attempt: Path | None = None) ->
     Raises
     ------
     OSError
-        If the output cannot be written; nothing of this attempt is left then.
+        If the output cannot be written, this machine sees none of the shard's files, or has other
+        versions installed than it was planned with; nothing of this attempt is left then.
     """
     plan = load_plan(folder)
     if not plan.side_file(index).exists():
+        plan.check_versions()
         journal = Attempt(attempt or attempt_path(plan.path, index))
         try:
             _make(plan, index, journal)
@@ -129,6 +132,8 @@ def _make(plan: Plan, index: int, journal: Attempt) -> None:
             for block in _blocks(computed.features):
                 feature_sum += block.sum(axis=_time_axis(plan), dtype=np.float64)
             durable.failpoint("item-written")
+        if len(failures) == len(planned):
+            _check_mounted(index, planned, failures)
         files = writer.close()
         durable.failpoint("files-written")
         durable.commit(plan.path, files)
@@ -235,6 +240,17 @@ def _failure(item: Item, failure: reading.Failure, attempts: int) -> dict[str, A
         "size": item.size,
         "mtime_ns": item.mtime_ns,
     }
+
+
+def _check_mounted(index: int, planned: list[Item], failures: list[dict[str, Any]]) -> None:
+    """Refuse to call files lost that were all there when they were planned."""
+    were_there = all(item.size is not None and not is_url(item.source) for item in planned)
+    if were_there and all(failure["class"] == "not_found" for failure in failures):
+        raise OSError(
+            f"{socket.gethostname()} sees none of the {len(planned)} files of shard {index}, such "
+            f"as {planned[0].source}, which were there when they were planned; is their file "
+            "system mounted? if they are gone for good, plan anew with overwrite"
+        )
 
 
 def _struck_out(struck: list[Strike]) -> reading.Failure:
