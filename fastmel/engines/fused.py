@@ -105,12 +105,12 @@ def _take_log(log: LogScale, out: NDArray[Any]) -> None:
     pool.run(work, n_rows * n_blocks, min_units=4)
 
 
-def mel_of_pieces(plan: MelPlan, *, is_turned: bool) -> Callable[[int, int, int, int], int]:
+def mel_of_pieces(plan: MelPlan, *, is_turned: bool) -> Callable[[int, int, int, int], None]:
     """Return :func:`mel` for one piece of a signal after the other, without its 20 us of Python.
 
     The function takes the address of float32 samples and their number, the number of frames, and
     the address of the result: (n_mels, n_frames), or (n_frames, n_mels) with ``is_turned``. It
-    works in the calling thread, on memory of its own, and returns 1 if a sample was not finite.
+    works in the calling thread, on memory of its own; the samples have been checked.
     """
     real = np.dtype(np.float32)
     tile, bank = _tile(plan.spectrum, real), _bank(plan, real)
@@ -121,12 +121,11 @@ def mel_of_pieces(plan: MelPlan, *, is_turned: bool) -> Callable[[int, int, int,
     first = -room.__array_interface__["data"][0] % _LINE  # where a cache line begins
     scratch = room[first : first + size].view(real)
 
-    def mel_of_piece(y: int, n_samples: int, n_frames: int, out: int) -> int:
+    def mel_of_piece(y: int, n_samples: int, n_frames: int, out: int) -> None:
         pitches = (0, 1, n_mels, 1) if is_turned else (0, n_frames, 1, 0)
         n_tiles = -(-n_frames // width)
         signal = (y, n_samples, n_samples)
-        lost: int = kernel(signal, n_frames, 0, n_tiles, layout, bank + pitches, scratch, out)
-        return lost
+        kernel(signal, n_frames, 0, n_tiles, layout, bank + pitches, scratch, out)
 
     return mel_of_piece
 

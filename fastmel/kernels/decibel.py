@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastmel.kernels.elementary import bits_of, float_of, log_of_mantissa
+from fastmel.kernels.elementary import bits_of, float_of, log_of_mantissa, split
 from fastmel.kernels.jit import jit
 from fastmel.kernels.tile import LOG_POLYNOMIAL
 
@@ -17,11 +17,10 @@ __all__ = ["decibels"]
 _TO_DECIBELS = 10.0 / np.log(10.0)
 _DECIBELS_OF_TWO = 10.0 * np.log10(2.0)
 
-
 _I4 = np.int32
 _F4 = np.float32
-_SQRT_HALF_SINGLE = np.int32(0x3F3504F3)
-_MANTISSA_SINGLE = np.int32(23)
+_SQRT_HALF = np.int32(0x3F3504F3)
+_MANTISSA = np.int32(23)
 _TO_DECIBELS_SINGLE = np.float32(_TO_DECIBELS)
 _DECIBELS_OF_TWO_SINGLE = np.float32(_DECIBELS_OF_TWO)
 #: log(1 + f) = f - f**2 / 2 + f**3 * P(f), highest power first
@@ -32,8 +31,8 @@ _P = tuple(np.float32(c) for c in LOG_POLYNOMIAL)
 def _decibel_single(x: Any) -> Any:
     """``10 log10(x)`` for a normal positive float32."""
     bits: Any = bits_of(x)  # type: ignore[call-arg]
-    exponent = _I4(_I4(bits - _SQRT_HALF_SINGLE) >> _MANTISSA_SINGLE)
-    f = float_of(_I4(bits - _I4(exponent << _MANTISSA_SINGLE))) - _F4(1.0)
+    exponent = _I4(_I4(bits - _SQRT_HALF) >> _MANTISSA)
+    f = float_of(_I4(bits - _I4(exponent << _MANTISSA))) - _F4(1.0)
     p = _P[0]
     p = p * f + _P[1]
     p = p * f + _P[2]
@@ -45,16 +44,10 @@ def _decibel_single(x: Any) -> Any:
     return _F4(exponent) * _DECIBELS_OF_TWO_SINGLE + natural * _TO_DECIBELS_SINGLE
 
 
-_SQRT_HALF_DOUBLE = np.int64(0x3FE6A09E667F3BCD)
-_MANTISSA_DOUBLE = np.int64(52)
-
-
 @jit
 def _decibel_double(x: Any) -> Any:
     """``10 log10(x)`` for a normal positive float64."""
-    bits: Any = bits_of(x)  # type: ignore[call-arg]
-    exponent = (bits - _SQRT_HALF_DOUBLE) >> _MANTISSA_DOUBLE
-    f = float_of(bits - (exponent << _MANTISSA_DOUBLE)) - 1.0
+    exponent, f = split(x)
     return exponent * _DECIBELS_OF_TWO + log_of_mantissa(f) * _TO_DECIBELS
 
 

@@ -13,7 +13,17 @@ from numba.extending import intrinsic
 
 from .jit import jit
 
-__all__ = ["bits_of", "exp", "expm1", "float_of", "log", "log1p", "log_of_mantissa", "phasor"]
+__all__ = [
+    "bits_of",
+    "exp",
+    "expm1",
+    "float_of",
+    "log",
+    "log1p",
+    "log_of_mantissa",
+    "phasor",
+    "split",
+]
 
 
 @intrinsic
@@ -61,6 +71,14 @@ _Q = (
 
 
 @jit
+def split(x: Any) -> Any:
+    """Return e and m - 1 of a normal positive float64."""
+    bits: Any = bits_of(x)  # type: ignore[call-arg]
+    exponent = (bits - _SQRT_HALF) >> _MANTISSA
+    return exponent, float_of(bits - (exponent << _MANTISSA)) - 1.0
+
+
+@jit
 def log_of_mantissa(f: Any) -> Any:
     """``log(1 + f)`` for 1 + f in [sqrt(1/2), sqrt(2))."""
     s = f / (2.0 + f)
@@ -88,10 +106,7 @@ def _outside(x: Any, logarithm: Any) -> Any:
 def log(x: Any) -> Any:
     """Return the natural logarithm of a float64."""
     is_subnormal = x < _TINY
-    normal = x * _SUBNORMAL_SCALE if is_subnormal else x
-    bits: Any = bits_of(normal)  # type: ignore[call-arg]
-    exponent = (bits - _SQRT_HALF) >> _MANTISSA
-    f = float_of(bits - (exponent << _MANTISSA)) - 1.0
+    exponent, f = split(x * _SUBNORMAL_SCALE if is_subnormal else x)
     scale = np.float64(exponent) - (54.0 if is_subnormal else 0.0)
     return _outside(x, scale * _LOG_2 + log_of_mantissa(f))
 
@@ -100,9 +115,7 @@ def log(x: Any) -> Any:
 def log1p(x: Any) -> Any:
     """Return ``log(1 + x)`` of a float64, without loss where `x` is small."""
     u = 1.0 + x
-    bits: Any = bits_of(u)  # type: ignore[call-arg]
-    exponent = (bits - _SQRT_HALF) >> _MANTISSA
-    f = float_of(bits - (exponent << _MANTISSA)) - 1.0
+    exponent, f = split(u)
     f = x if exponent == 0 else f  # which has not been rounded
     return _outside(u, np.float64(exponent) * _LOG_2 + log_of_mantissa(f))
 
