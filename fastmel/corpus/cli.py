@@ -16,11 +16,21 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastmel.exceptions import ParameterError
 
+if TYPE_CHECKING:
+    from fastmel.corpus.cluster import Cluster
+    from fastmel.corpus.plan import Plan
+
 __all__ = ["add_commands"]
+
+
+#: the options that a plan keeps
+_PLANNED = (
+    "frontend", "option", "format", "dtype", "layout", "max_duration", "partial", "limit",
+)  # fmt: skip
 
 
 class _Terminated(BaseException):
@@ -73,7 +83,9 @@ def _guarded(work: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Na
     def guarded(args: argparse.Namespace) -> int:
         from fastmel.corpus.run import PlanDiffers, TooManyFailures
 
-        again = f"to go on: {shlex.join(['fastmel', 'extract', '-o', str(args.output)])}"
+        again = (
+            f"to go on: {shlex.join(['fastmel', 'extract', '-o', str(args.output), *_way(args)])}"
+        )
         try:
             with _terminated_by_signal():
                 return work(args)
@@ -99,6 +111,18 @@ def _guarded(work: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Na
             return 128 + signal.SIGTERM
 
     return guarded
+
+
+def _way(args: argparse.Namespace) -> Iterator[str]:
+    """Repeat the words that say who does the work."""
+    for name in ("scheduler", "scheduler_file", "task_index", "task_count"):
+        value = getattr(args, name, None)
+        if value is not None:
+            yield from (_word(name), str(value))
+
+
+def _word(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 @contextlib.contextmanager
@@ -130,55 +154,110 @@ def _extract(args: argparse.Namespace) -> int:
     from fastmel.corpus import run
     from fastmel.corpus.plan import load_plan
 
-    if (args.task_index is None) != (args.task_count is None):
-        raise ParameterError("--task-index and --task-count need each other")
-    if args.task_index is not None and not 0 <= args.task_index < args.task_count:
-        raise ParameterError(f"--task-index {args.task_index} is not below {args.task_count}")
+    is_task = args.task_index is not None
+    _check_words(args)
     if args.dry_run:
         return _dry_run(args)
-    if not args.inputs:
-        load_plan(args.output)  # refuses before a folder is made
-    settings = _settings(args) if args.inputs else {}
-    if args.task_index is not None and not (args.output / "plan.json").exists():
-        with run.locked(args.output, patient=True):  # the first of the tasks plans for all
-            run.plan_for(args.output, settings, args.inputs, stdin=sys.stdin)
-    with run.locked(args.output, shared=args.task_index is not None):
+    if args.inputs:
+        _settings(args)  # both refuse before a folder is made
+    else:
+        load_plan(args.output)
+    if is_task:
+        plan = _plan_of_task(args)
+        with run.locked(args.output, shared=True, patient=True):
+            shards = [i for i in plan.incomplete() if i % args.task_count == args.task_index]
+            _make(args, plan, shards)
+            return 0
+    with _cluster(args) as cluster, run.locked(args.output):
         if args.overwrite:
             run.clear(args.output)
-        if not args.inputs:
-            plan = load_plan(args.output)
-        else:
-            plan = run.plan_for(args.output, settings, args.inputs, stdin=sys.stdin)
-        if args.task_index is None:
-            return _run(args, plan)
-        shards = [i for i in plan.incomplete() if i % args.task_count == args.task_index]
-        _make(args, plan, shards)
-        return 0
+        plan = _plan(args)
+        if args.plan_only:
+            _say(f"{plan.n_items:,} inputs in {len(plan.shards):,} shards are planned")
+            return 0
+        return _run(args, plan, cluster)
+
+
+def _check_words(args: argparse.Namespace) -> None:
+    """Refuse what does not go together."""
+    planned = [_word(name) for name in _PLANNED if hasattr(args, name)]
+    if not args.inputs and (planned or args.overwrite):
+        raise ParameterError(
+            f"{', '.join(planned) or '--overwrite'} without inputs: what {args.output} holds was "
+            "planned with options of its own, and goes on with these"
+        )
+    is_task = args.task_index is not None
+    if is_task != (args.task_count is not None):
+        raise ParameterError("--task-index and --task-count need each other")
+    if is_task and not 0 <= args.task_index < args.task_count:
+        raise ParameterError(f"--task-index {args.task_index} is not below {args.task_count}")
+    if is_task and args.overwrite:
+        raise ParameterError("--overwrite: each task would remove what the others made")
+    if is_task and (args.scheduler or args.scheduler_file):
+        raise ParameterError(
+            "--task-index and --scheduler are two ways to share the work; take one"
+        )
+
+
+def _plan(args: argparse.Namespace) -> "Plan":
+    """Return the plan that OUT holds, or make it."""
+    from fastmel.corpus.plan import load_plan
+    from fastmel.corpus.run import plan_for
+
+    if not args.inputs:
+        return load_plan(args.output)
+    return plan_for(args.output, _settings(args), args.inputs, stdin=sys.stdin)
+
+
+def _plan_of_task(args: argparse.Namespace) -> "Plan":
+    """Return the plan of an array's tasks, which the first of them makes for all."""
+    from fastmel.corpus import run
+
+    while not (args.output / "plan.json").exists():
+        try:
+            with run.locked(args.output):
+                return _plan(args)
+        except run.Busy:
+            time.sleep(0.1)
+    return _plan(args)
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:
     from fastmel.corpus.run import check_settings
 
-    return check_settings(
-        args.frontend,
-        args.format,
-        {**dict(args.option), "layout": args.layout, "dtype": args.dtype},
-        max_duration=args.max_duration,
-        partial=args.partial,
-        limit=args.limit,
-    )
+    given = {name: getattr(args, name) for name in _PLANNED if hasattr(args, name)}
+    options = dict(given.pop("option", ()))
+    options.update((name, given.pop(name)) for name in ("dtype", "layout") if name in given)
+    frontend, format = given.pop("frontend", "whisper"), given.pop("format", "npy")
+    return check_settings(frontend, format, options, **given)
 
 
-def _run(args: argparse.Namespace, plan: Any) -> int:
+@contextlib.contextmanager
+def _cluster(args: argparse.Namespace) -> Iterator["Cluster | None"]:
+    """Connect to the cluster, if one is named."""
+    if args.scheduler is None and args.scheduler_file is None:
+        yield None
+        return
+    if args.workers is not None or args.memory_per_worker is not None:
+        raise ParameterError("--workers and --memory-per-worker are up to whoever runs the cluster")
+    from fastmel.corpus.cluster import Cluster
+
+    with contextlib.closing(Cluster(args.scheduler, args.scheduler_file)) as cluster:
+        yield cluster
+
+
+def _run(args: argparse.Namespace, plan: "Plan", cluster: "Cluster | None") -> int:
     """Make what is missing, account for everything, and tell of it."""
     from fastmel.corpus.run import finalize
 
     start = time.monotonic()
-    _make(args, plan, plan.incomplete())
+    _make(args, plan, plan.incomplete(), cluster)
     return _tell(args, finalize(plan.path), time.monotonic() - start)
 
 
-def _make(args: argparse.Namespace, plan: Any, shards: list[int]) -> None:
+def _make(
+    args: argparse.Namespace, plan: "Plan", shards: list[int], cluster: "Cluster | None" = None
+) -> None:
     from fastmel.corpus import run
     from fastmel.corpus.progress import EventLog, Progress
 
@@ -203,6 +282,7 @@ def _make(args: argparse.Namespace, plan: Any, shards: list[int]) -> None:
         run.run(
             plan,
             shards,
+            cluster=cluster,
             workers=args.workers,
             timeout=args.timeout_per_file,
             memory=args.memory_per_worker,
@@ -233,8 +313,9 @@ def _dry_run(args: argparse.Namespace) -> int:
 
     if not args.inputs:
         raise ParameterError("--dry-run needs inputs")
-    items = sources.find(args.inputs, stdin=sys.stdin)[: args.limit]
-    plan, _ = plan_of(args.output, _settings(args), items)
+    settings = _settings(args)
+    items = sources.find(args.inputs, stdin=sys.stdin)[: settings["limit"]]
+    plan, _ = plan_of(args.output, settings, items)
     known = sum(item.duration for item in items if item.duration is not None)
     guessed = sum((item.size or 0) / _bytes_per_second(item) for item in items if not item.duration)
     config = plan.config
@@ -315,7 +396,7 @@ def _retry(args: argparse.Namespace) -> int:
     from fastmel.corpus.plan import load_plan
 
     plan = load_plan(args.output)
-    with run.locked(args.output):
+    with _cluster(args) as cluster, run.locked(args.output):
         again = {
             index
             for index in plan.complete()
@@ -323,7 +404,7 @@ def _retry(args: argparse.Namespace) -> int:
             if args.reason is None or failure["class"] in args.reason
         }
         reopen(plan, again)
-        return _run(args, plan)
+        return _run(args, plan, cluster)
 
 
 def _report(args: argparse.Namespace) -> int:
@@ -390,6 +471,7 @@ examples:
   fastmel extract train.tsv -o shards --format wds --dtype float16 --frontend kaldi
   fastmel extract corpus/ -o shards --dry-run
   fastmel extract -o shards --task-index $SLURM_ARRAY_TASK_ID --task-count 100
+  fastmel extract corpus/ -o /shared/out --scheduler-file /shared/scheduler.json
 
 exit codes: 0 all written, 1 output cannot be written, 2 bad command line, 3 finished and some
 inputs failed, 5 too many failed, 130 interrupted, 143 terminated
@@ -401,44 +483,45 @@ def _add_extract_arguments(parser: argparse.ArgumentParser) -> None:
 
     add = parser.add_argument
     add("inputs", nargs="*", metavar="SRC", help="what to read (see above)")
-    add("-o", "--output", metavar="OUT", type=Path, required=True, help="the output folder")
+    add("-o", "--output", metavar="OUT", type=_folder, required=True, help="the output folder")
+    add("--dry-run", action="store_true", help="tell what would be done")
+    add("--plan-only", action="store_true", help="plan, for tasks that go on without SRC")
+    add("--overwrite", action="store_true", help="remove what an earlier run wrote to OUT")
+    add("--json", action="store_true", help="print the summary as one JSON object")
+    add("--task-index", type=int, metavar="I", help="make a part of the shards only, part I of ...")
+    add("--task-count", type=int, metavar="N", help="... N; then: fastmel finalize OUT")
+
+    # what is not given is left to check_settings: what goes on has settings already
+    output = parser.add_argument_group("the features", argument_default=argparse.SUPPRESS)
+    add = output.add_argument
     add(
         "--frontend",
-        default="whisper",
         metavar="NAME",
-        help="one of those that `fastmel frontends` lists (default: %(default)s)",
+        help="one of those that `fastmel frontends` lists (default: whisper)",
     )
     add(
         *("-O", "--option"),
         action="append",
         type=_option,
-        default=[],
         metavar="KEY=VALUE",
         help="an option of the front end, or any field of fastmel.MelConfig; as often as needed",
     )
-    add("--format", choices=FORMATS, default="npy", help="of the output (default: %(default)s)")
-    add("--dtype", choices=("float32", "float16"), default="float32", help="(default: %(default)s)")
+    add("--format", choices=FORMATS, help="of the output (default: npy)")
+    add("--dtype", choices=("float32", "float16"), help="(default: float32)")
     add(
         "--layout",
         choices=("frames_first", "mels_first"),
-        default="frames_first",
-        help="axes of the features (default: %(default)s)",
+        help="axes of the features (default: frames_first)",
     )
     add(
         "--max-duration",
         type=float,
-        default=4 * 3600.0,
         metavar="S",
-        help="longer inputs fail as too_long (default: %(default)g seconds)",
+        help="longer inputs fail as too_long (default: 14400 seconds)",
     )
     add("--partial", action="store_true", help="take what is there of files that end too early")
     add("--limit", type=int, metavar="N", help="take the first N inputs only")
-    add("--dry-run", action="store_true", help="tell what would be done")
-    add("--overwrite", action="store_true", help="remove what an earlier run wrote to OUT")
-    add("--json", action="store_true", help="print the summary as one JSON object")
     _add_run_arguments(parser)
-    add("--task-index", type=int, metavar="I", help="make a part of the shards only, part I of ...")
-    add("--task-count", type=int, metavar="N", help="... N; then: fastmel finalize OUT")
 
 
 def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -466,6 +549,19 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add("--fail-fast", action="store_true", help="end the run if an input failed")
     add("--log-file", metavar="FILE", help="append what happens as lines of JSON")
     add("--quiet", action="store_true", help="no progress")
+
+    cluster = parser.add_argument_group("a Dask cluster").add_mutually_exclusive_group()
+    add = cluster.add_argument
+    add("--scheduler", metavar="ADDRESS", help="let its workers do it; as tcp://host:8786")
+    add("--scheduler-file", metavar="FILE", type=Path, help="the same: what the scheduler wrote")
+
+
+def _folder(word: str) -> Path:
+    from fastmel.corpus.sources import is_url
+
+    if is_url(word):
+        raise argparse.ArgumentTypeError(f"{word!r} is a URL; write to a folder and copy that")
+    return Path(word)
 
 
 def _positive(word: str) -> int:
