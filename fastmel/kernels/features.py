@@ -1,7 +1,10 @@
-"""Kernels on the features of one signal: statistics over time, cosine transform."""
+"""Kernels on the features of one signal: statistics over time, cosine transform, half precision."""
 
 from typing import Any
 
+import numpy as np
+
+from .elementary import bits_of, float_of
 from .jit import jit
 
 __all__ = [
@@ -10,6 +13,7 @@ __all__ = [
     "standardize_columns",
     "standardize_rows",
     "standardize_so_far",
+    "to_half",
 ]
 
 
@@ -116,3 +120,36 @@ def cosine_transform(values: Any, matrix: Any, out: Any) -> None:
             for m in range(n_mels):
                 total += row[m] * weights[m]
             out[f, c] = total
+
+
+# The bits of a float32 without its sign, as an integer, are in the order of the values: 2**-14,
+# below which a half is subnormal, and 65520, which rounds to infinity.
+_NO_SIGN, _HALF_SIGN = np.uint32(0x7FFFFFFF), np.uint32(0x8000)
+_TINY, _TOO_LARGE = np.uint32(0x38800000), np.uint32(0x477FF000)
+#: from the bias of a float32's exponent to that of a half's
+_REBIAS = np.uint32((127 - 15) << 23)
+#: a little less than half of what is dropped of the mantissa; a tie needs 1 more to be rounded up
+_ROUND, _ODD = np.uint32(0xFFF), np.uint32(1)
+#: 0.5, next to which float32 has the spacing of subnormal halves
+_HALF_BITS = np.uint32(0x3F000000)
+_DROPPED, _DOWN = np.uint32(13), np.uint32(16)
+
+
+@jit(fastmath=False)
+def to_half(values: Any, bits: Any) -> Any:
+    """Write the ``bits`` (uint16) of float32 ``values`` rounded to half precision, ties to even.
+
+    Returns whether all of them are numbers and none becomes infinite: the bits of others are wrong.
+    """
+    fits = True
+    for i in range(len(values)):
+        whole = np.uint32(bits_of(values[i]))  # type: ignore[call-arg]
+        size = np.uint32(whole & _NO_SIGN)
+        is_odd = np.uint32(np.uint32(size >> _DROPPED) & _ODD)
+        normal = np.uint32(np.uint32(size - _REBIAS + _ROUND) + is_odd) >> _DROPPED
+        shifted = np.float32(float_of(np.int32(size)) + np.float32(0.5))
+        subnormal = np.uint32(bits_of(shifted)) - _HALF_BITS
+        half = np.uint32(subnormal) if size < _TINY else np.uint32(normal)
+        bits[i] = np.uint16(half | (np.uint32(whole >> _DOWN) & _HALF_SIGN))
+        fits &= size < _TOO_LARGE
+    return fits

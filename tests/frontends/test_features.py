@@ -191,6 +191,16 @@ def test_types_of_the_result(y, layout):
         np.testing.assert_array_equal(found, raw.astype(dtype))
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_is_too_large_for_half_precision_is_infinite(y, layout):
+    raw = features(y, gain=-1e5)
+    assert (abs(raw) > 65520).any()
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        found = features(y, layout, gain=-1e5, dtype="float16")
+    with np.errstate(over="ignore"):
+        np.testing.assert_array_equal(found, raw.astype("float16"))
+
+
 def test_lengths_of_the_signal(rng):
     y = rng.standard_normal(1000).astype(np.float32)
     zeros = np.zeros(5000, dtype=np.float32)

@@ -36,6 +36,14 @@ OTHERS = {
     "peak": {"n_fft": 512, "hop_length": 100, "n_mels": 20, "log": "db", "top_db": 30, "peak": 5.0},
     "energy": {"n_fft": 512, "hop_length": 100, "n_mels": 20, "log": "ln", "energy": "windowed"},
     "half": {"n_fft": 512, "hop_length": 100, "n_mels": 20, "log": "ln", "dtype": "float16"},
+    "scaled half": {
+        "n_fft": 512,
+        "hop_length": 100,
+        "n_mels": 3,
+        "offset": (4, 5, 6),
+        "gain": 0.3,
+        "dtype": "float16",
+    },
     "pairs": {"n_fft": 64, "hop_length": 64, "n_mels": 4, "stack": (2, 3), "stack_ends": "drop"},
     "wide": {"n_fft": 64, "hop_length": 64, "n_mels": 4, "stack": (9, 2), "stack_ends": "pad"},
 }
