@@ -13,13 +13,12 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import fastmel
-from fastmel import __version__
 from fastmel.corpus import attempts, executors
 from fastmel.corpus.executors import Report
 from fastmel.corpus.plan import Plan, load_plan
@@ -29,7 +28,7 @@ from fastmel.exceptions import ParameterError
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["Cluster", "Unfit"]
+__all__ = ["Cluster"]
 
 #: seconds that a scheduler has to answer, at the beginning and when it was lost
 _PATIENCE = 30.0
@@ -42,10 +41,6 @@ _AHEAD = 2
 
 #: seconds between looks at how large the cluster is, and at what a worker is reading
 _COUNT_EVERY, _TICK = 5.0, 0.25
-
-
-class Unfit(OSError):
-    """A worker cannot take part in the run."""
 
 
 class Cluster:
@@ -103,7 +98,7 @@ class Cluster:
         def submit(shard: int) -> Future[Report]:
             executor = self._connected().get_executor(pure=False)
             future: Future[Report] = executor.submit(
-                _make_shard, folder, shard, plan.digest, timeout
+                _sendable(), "make_shard", folder, shard, plan.digest, timeout
             )
             return future
 
@@ -111,14 +106,8 @@ class Cluster:
 
     def _check(self, folder: str, digest: str) -> None:
         """Refuse workers that are there now and cannot take part; tasks look at later ones."""
-        outcomes = self._client.run(_check_worker, folder, digest, on_error="return")
-        if not outcomes:
+        if not self._connected().run(_sendable(), "check_worker", folder, digest):
             warnings.warn(f"{self._where()} has no workers yet: waiting for them", stacklevel=2)
-        for worker, outcome in outcomes.items():
-            if isinstance(outcome, ImportError):
-                raise Unfit(f"the worker {worker} has no fastmel {__version__}: {outcome}")
-            if isinstance(outcome, Unfit):
-                raise outcome
 
     def _window(self) -> int:
         """Return how many shards the cluster should have now; it may grow and shrink."""
@@ -147,24 +136,29 @@ class Cluster:
             try:
                 timeout = min(_ATTEMPT, self._patience)
                 return Client(self._address(), timeout=timeout, set_as_default=False)
-            except ValueError as error:  # of the address
-                raise ParameterError(f"{self._where()}: {error}") from None
             except OSError as error:
                 if time.monotonic() > deadline:
                     raise ConnectionError(
-                        f"{self._where()} does not answer within {self._patience:g} s: {error}"
+                        f"{self._where()} did not answer within {self._patience:g} s: {error}"
                     ) from None
                 time.sleep(0.2)
 
     def _address(self) -> str:
-        """Return where the scheduler listens now; a new one writes the file anew."""
-        if self._file is None:
-            assert self._given is not None, "one of the two is given"
-            return self._given
+        """Return where the scheduler listens now: a new one writes the file anew."""
+        from distributed.comm import get_address_host_port
+
+        address = self._given
+        if self._file is not None:
+            try:
+                address = json.loads(self._file.read_bytes())["address"]
+            except (ValueError, KeyError):  # it is being written
+                raise OSError("the file tells no address") from None
+        assert address is not None, "one of the two is given"
         try:
-            return str(json.loads(self._file.read_bytes())["address"])
-        except (ValueError, KeyError):  # it is being written
-            raise OSError(f"{self._file} tells no address") from None
+            get_address_host_port(address)
+        except ValueError as error:
+            raise ParameterError(f"{self._where()}: {error}") from None
+        return address
 
     def _where(self) -> str:
         return f"the Dask scheduler {self._given or f'of {self._file}'}"
@@ -173,27 +167,42 @@ class Cluster:
 # on a worker
 
 
-def _check_worker(folder: str, digest: str) -> None:
+def _sendable() -> Callable[..., Any]:
+    """Return a function that calls those below, and that goes to workers as it is.
+
+    Functions of modules go by their name, and one that a worker cannot import ends it.
+    """
+
+    def call(name: str, *args: Any) -> Any:
+        import socket
+
+        try:
+            from fastmel.corpus import cluster
+        except ImportError as error:
+            raise OSError(f"a worker on {socket.gethostname()} has no fastmel: {error}") from None
+        return getattr(cluster, name)(*args)
+
+    return call
+
+
+def check_worker(folder: str, digest: str) -> None:
     """Refuse to work where the plan is not seen, or other versions are installed."""
     host = socket.gethostname()
     try:
         plan = load_plan(folder)
     except ParameterError:
-        raise Unfit(
+        raise OSError(
             f"{host} does not see {folder}/plan.json: the output folder must be on a file system "
             "that all workers share, at the same path"
         ) from None
     if plan.digest != digest:
-        raise Unfit(f"{host} sees another plan in {folder} than the one that is to be run")
-    try:
-        plan.check_versions()
-    except OSError as error:
-        raise Unfit(str(error)) from None
+        raise OSError(f"{host} sees another plan in {folder} than the one that is to be run")
+    plan.check_versions()
 
 
-def _make_shard(folder: str, index: int, digest: str, timeout: float | None) -> Report:
+def make_shard(folder: str, index: int, digest: str, timeout: float | None) -> Report:
     """Make a shard in a thread of a worker."""
-    _check_worker(folder, digest)
+    check_worker(folder, digest)
     fastmel.set_num_threads(1)
     journal = attempts.attempt_path(Path(folder), index)
     with _limited(journal, timeout):
