@@ -8,6 +8,7 @@ with it what it knew, the shards that it had are given to the one that comes bac
 
 import contextlib
 import json
+import logging
 import os
 import socket
 import threading
@@ -33,8 +34,8 @@ __all__ = ["Cluster"]
 #: seconds that a scheduler has to answer, at the beginning and when it was lost
 _PATIENCE = 30.0
 
-#: seconds of one attempt at that
-_ATTEMPT = 5.0
+#: seconds of one attempt at that: the next may find another address in the scheduler's file
+_ATTEMPT = 2.0
 
 #: shards that each thread of the cluster has at a time: one at work, one that waits
 _AHEAD = 2
@@ -120,6 +121,7 @@ class Cluster:
     def _connected(self) -> "Client":
         """Return the client; a new one if the scheduler was lost."""
         if self._client.status != "running":
+            warnings.warn(f"{self._where()} is lost: waiting for it or another", stacklevel=2)
             self._client.close()
             self._client = self._connect()
         return self._client
@@ -131,6 +133,7 @@ class Cluster:
             raise ParameterError(
                 "a scheduler is reached by Dask: pip install 'fastmel[dask]'"
             ) from None
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # tracebacks of the same
         deadline = time.monotonic() + self._patience
         while True:
             try:

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from fastmel.cli import main
-from fastmel.corpus import attempts, cluster, run
+from fastmel.corpus import attempts, cluster, extract, plan, run
 from fastmel.exceptions import ParameterError
 
 psutil = pytest.importorskip("psutil", reason="Dask is not installed: fastmel[dask]")
@@ -54,6 +54,7 @@ class Dask:
 
     def start(self, n_workers=2, **environment):
         """Start a cluster; return the process of its scheduler."""
+        self.file.unlink(missing_ok=True)  # workers would go to the address in it for ever
         scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0")
         for _ in range(n_workers):
             self.start_worker(**environment)
@@ -91,12 +92,27 @@ def dask(tmp_path):
     dask.stop()
 
 
-@pytest.fixture(scope="module")
-def reference(corpus, tmp_path_factory, tree):
-    """What processes of this machine make of the corpus."""
-    out = tmp_path_factory.mktemp("reference") / "out"
-    assert _finish(_start("extract", corpus, "-o", out))[0] == 3
-    return tree(out)
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch):
+    """Plan shards of four items: three of the corpus."""
+    monkeypatch.setattr(plan, "_SHARD_ITEMS", (4, 4))
+
+
+@pytest.fixture
+def planned(corpus, tmp_path):
+    return _planned(corpus, tmp_path / "out")
+
+
+def _planned(source, out):
+    with run.locked(out):
+        return run.plan_for(out, run.check_settings("whisper", "npy", {}), [str(source)])
+
+
+@pytest.fixture
+def reference(corpus, here, tmp_path, tree):
+    """What this process makes of the corpus."""
+    extract(str(corpus), tmp_path / "reference", executor=here)
+    return tree(tmp_path / "reference")
 
 
 def _start(*words):
@@ -137,10 +153,10 @@ def _stopping(point, ready):
         ("client", "files-named:0"),
     ],
 )
-def test_a_kill_costs_nothing(corpus, dask, tmp_path, tree, leftovers, reference, victim, point):
-    out, ready = tmp_path / "out", tmp_path / "ready"
+def test_a_kill_costs_nothing(planned, dask, tmp_path, tree, leftovers, reference, victim, point):
+    out, ready = planned.path, tmp_path / "ready"
     scheduler = dask.start(**_stopping(point, ready))
-    words = ("extract", corpus, "-o", out, "--scheduler-file", dask.file)
+    words = ("extract", "-o", out, "--scheduler-file", dask.file)
     process = _start(*words)
     worker = _worker_at(ready, process)
     if victim == "worker":
@@ -157,14 +173,16 @@ def test_a_kill_costs_nothing(corpus, dask, tmp_path, tree, leftovers, reference
         dask.start()  # workers end with the scheduler that they know
     code, _, errors = _finish(process)
     assert code == 3, errors
+    assert ("is lost: waiting for it" in errors) == (victim == "scheduler")
+    assert "Traceback" not in errors
     assert tree(out) == reference
     assert leftovers(out) == []
 
 
-def test_two_clients_and_an_interrupt(corpus, dask, tmp_path, tree, leftovers, reference):
-    out, ready = tmp_path / "out", tmp_path / "ready"
+def test_two_clients_and_an_interrupt(planned, dask, tmp_path, tree, leftovers, reference):
+    out, ready = planned.path, tmp_path / "ready"
     dask.start(**_stopping("item-written:4", ready))
-    words = ("extract", corpus, "-o", out, "--scheduler-file", dask.file)
+    words = ("extract", "-o", out, "--scheduler-file", dask.file)
     process = _start(*words)
     worker = _worker_at(ready, process)
     code, _, errors = _finish(_start(*words))
@@ -186,9 +204,10 @@ def test_poisoned_files_cost_themselves_only(corpus, dask, tmp_path, tree, lefto
     shutil.copytree(corpus, source)
     for name in ("crash.wav", "hang.wav"):
         shutil.copy(source / "speaker-0" / "00.wav", source / name)
+    _planned(source, out)
     (tmp_path / "sitecustomize.py").write_text(POISON)
     dask.start(PYTHONPATH=str(tmp_path))
-    words = ("extract", source, "-o", out, "--scheduler-file", dask.file, "--timeout-per-file", "1")
+    words = ("extract", "-o", out, "--scheduler-file", dask.file, "--timeout-per-file", "1")
     code, _, errors = _finish(_start(*words))
     assert code == 3, errors
     lines = (out / "failures.jsonl").read_text().splitlines()
@@ -212,22 +231,14 @@ def test_poisoned_files_cost_themselves_only(corpus, dask, tmp_path, tree, lefto
         (NO_FASTMEL, "has no fastmel: No module named"),
     ],
 )
-def test_workers_of_another_version_are_refused(corpus, dask, tmp_path, site, message):
+def test_workers_of_another_version_are_refused(planned, dask, tmp_path, site, message):
     (tmp_path / "sitecustomize.py").write_text(site)
     dask.start(1, PYTHONPATH=str(tmp_path))
-    words = ("extract", corpus, "-o", tmp_path / "out", "--scheduler-file", dask.file)
+    words = ("extract", "-o", planned.path, "--scheduler-file", dask.file)
     code, _, errors = _finish(_start(*words))
     assert code == 1
     assert message in errors
     assert "Traceback" not in errors
-
-
-@pytest.fixture
-def planned(corpus, tmp_path):
-    with run.locked(tmp_path / "out"):
-        return run.plan_for(
-            tmp_path / "out", run.check_settings("whisper", "npy", {}), [str(corpus)]
-        )
 
 
 def test_workers_must_see_the_plan(planned, tmp_path):
