@@ -115,7 +115,7 @@ def deemphasis(
     rounded = float(y.dtype.type(coef).real)
     signals = np.ascontiguousarray(y).reshape(rows)
     one_pole(signals, 1.0, rounded, 0.0, state.reshape(rows[0], 1), out.reshape(rows))
-    if zi is None:
+    if zi is None and y.size:
         start = ((2 - coef) * _first(y) - y[..., 1:2]) / (3 - coef)
         # its powers end where float64 does, and numbers that small are slow
         n = y.shape[-1] if not 0 < abs(coef) < 1 else 2 - int(746 / math.log(abs(coef)))

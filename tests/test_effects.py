@@ -120,6 +120,13 @@ def test_short_signals(n_samples, rng):
     np.testing.assert_array_equal(effects.trim(y)[1], librosa.effects.trim(y)[1])
 
 
+def test_deemphasis_of_nothing_is_nothing():
+    for y in (np.ones(0), np.ones((2, 0), np.float32)):
+        ours, theirs = (m.deemphasis(y, return_zf=True) for m in (effects, librosa.effects))
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(a, b, strict=True)
+
+
 def test_nothing_is_left_of_silence():
     y = np.zeros(10000)
     trimmed, index = effects.trim(y, ref=1.0)

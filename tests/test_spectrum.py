@@ -176,6 +176,17 @@ def test_silence_gives_zeros():
     assert not spectrum.stft(np.zeros(5000, np.float32)).any()
 
 
+@pytest.mark.parametrize("pad_mode", ["wrap", "maximum", "nonsense", None])
+def test_without_padding_its_mode_does_not_matter(pad_mode, rng):
+    y = rng.standard_normal(1000)
+    assert_same_stft(y, n_fft=100, center=False, pad_mode=pad_mode)
+    ours, theirs = (
+        m.feature.melspectrogram(y=y, sr=8000, n_fft=100, n_mels=9, center=False, pad_mode=pad_mode)
+        for m in (fastmel, librosa)
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7 * theirs.max())
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", [0, 1, 77, 254, 499])

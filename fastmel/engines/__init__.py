@@ -88,7 +88,7 @@ def stft(
     ParameterError
         If a sample is NaN or infinite.
     """
-    pad = n_fft // 2 if center else 0
+    pad, pad_mode = (n_fft // 2, pad_mode) if center else (0, "constant")
     if callable(pad_mode):  # a function of numpy.pad's: the one thing kernels cannot do
         y = np.pad(y, [(0, 0), (pad, pad)], mode=pad_mode)
         pad, pad_mode = 0, "constant"

@@ -80,7 +80,7 @@ def melspectrogram(
         "win_length": win_length,
         "window": window,
         "center": center,
-        "pad_mode": pad_mode,
+        "pad_mode": pad_mode if center else "constant",  # without padding, anything will do
     }
     # What a configuration cannot say (a type for the bank, a padding function) and what the
     # engines do not take (half and extended precision) goes through the whole spectrogram.

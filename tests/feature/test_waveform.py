@@ -131,6 +131,13 @@ def test_bad_calls_fail_as_librosas(name, arguments, kwargs, error, librosa_1):
         getattr(librosa.feature, name)(*arguments, **kwargs)
 
 
+@pytest.mark.parametrize("frame_length", [0, -1])
+def test_a_frame_has_samples(frame_length):
+    for call in (lambda **o: feature.rms(y=Y, **o), lambda **o: feature.zero_crossing_rate(Y, **o)):
+        with pytest.raises(ParameterError, match="must be at least 1"):
+            call(frame_length=frame_length, center=False)
+
+
 def test_an_unknown_keyword_is_named_as_the_callers():
     with pytest.raises(TypeError, match=r"^zero_crossing_rate\(\) got .* 'foo'; use threshold"):
         feature.zero_crossing_rate(np.ones(4096), foo=1)
