@@ -43,7 +43,7 @@ def can_stream(transform: MelSpectrogram) -> bool:
 def features(
     transform: MelSpectrogram, opener: Opener, folder: Path
 ) -> tuple[NDArray[np.floating], int, float]:
-    """Return the features of a recording, how many samples it has, and their energy.
+    """Return the features of a recording, how many samples they are of, and its level.
 
     The features (frames, features) lie in a nameless file in the output folder.
     """
@@ -57,13 +57,12 @@ def features(
         assert isinstance(config.gain, float), "one for all features"
         assert isinstance(config.offset, float), "one for all features"
         peak = float(largest) / config.gain - config.offset
-    n_samples, energy = 0, 0.0
+    n_samples = 0
 
     def counted(pieces: Iterator[Array]) -> Iterator[Array]:
-        nonlocal n_samples, energy
+        nonlocal n_samples
         for y in pieces:
             n_samples += len(y)
-            energy += float(np.einsum("i,i->", y, y))
             yield y
 
     (folder / PARTIAL).mkdir(exist_ok=True)
@@ -73,8 +72,8 @@ def features(
         n_frames = file.tell() // (config.n_features * block.itemsize)
         shape = (n_frames, config.n_features)
         if n_frames == 0:
-            return np.empty(shape, block.dtype), n_samples, energy
-        return np.memmap(file, block.dtype, "r", shape=shape), n_samples, energy
+            return np.empty(shape, block.dtype), n_samples, recording.level
+        return np.memmap(file, block.dtype, "r", shape=shape), n_samples, recording.level
 
 
 def _needs_peak(config: MelConfig) -> bool:

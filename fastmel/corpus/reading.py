@@ -7,12 +7,13 @@ error becomes a :class:`Failure` of a class that stays the same from version to 
 
 import errno
 import io
+import math
 import os
 import re
 import stat
 import tarfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, Any, TypeAlias
 
@@ -22,9 +23,11 @@ import soxr
 from numpy.typing import NDArray
 
 from fastmel import audio
+from fastmel.corpus import remote
 from fastmel.corpus.sources import Item, is_url, split_source
 from fastmel.exceptions import ParameterError
-from fastmel.util import fix_length, valid_audio
+from fastmel.kernels.moments import energy
+from fastmel.util import fix_length
 
 __all__ = ["CLASSES", "Failure", "Recording", "Samples", "opened", "read"]
 
@@ -156,7 +159,7 @@ def opened(
     """Open an item (see :func:`read`), to read it as a whole or in pieces."""
     with ExitStack() as stack:
         with _classified("format", "open", None):
-            source = _fetch(item.source) if is_url(item.source) else _local(item)
+            source = _remote(item) if is_url(item.source) else _local(item)
             if not isinstance(source, str):
                 stack.enter_context(source)
             file = stack.enter_context(audio.open_audio(source))
@@ -174,6 +177,8 @@ class Recording:
         Sampling rate of the source in Hz.
     n_samples_native : int
         Samples of each of the source's channels that were read so far.
+    level : float
+        Their level: decibels of the RMS value, mixed down, re full scale.
     """
 
     def __init__(
@@ -184,6 +189,11 @@ class Recording:
         self.decoder = "libsndfile" if isinstance(file, soundfile.SoundFile) else "ffmpeg"
         self.native_sr: float = file.samplerate
         self.n_samples_native = 0
+        self._energy = 0.0
+
+    @property
+    def level(self) -> float:  # noqa: D102
+        return round(10 * math.log10(self._energy / self.n_samples_native + 1e-20), 1)
 
     def read(self, sr: float) -> Array:
         """Return all samples, (samples,), at a sampling rate in Hz."""
@@ -280,13 +290,13 @@ class Recording:
             return source.read(size)
 
     def _mix(self, block: NDArray[np.float32]) -> Array:
-        try:
-            if block.ndim > 1:
-                return audio.to_mono(block.T)
-            valid_audio(block)
-            return block
-        except ParameterError as error:
-            raise self._failure("nonfinite", "it has samples that are not finite") from error
+        """Mix channels down; by the energy, NaN and infinity show."""
+        with suppress(ParameterError):  # that `to_mono` sees them
+            mono = audio.to_mono(block.T) if block.ndim > 1 else block
+            self._energy += energy(mono)
+            if math.isfinite(self._energy):
+                return mono
+        raise self._failure("nonfinite", "it has samples that are not finite")
 
     def _failure(self, class_: str, message: str) -> Failure:
         return Failure(class_, "decode", message, self.decoder)
@@ -354,17 +364,9 @@ def _member(archive: io.FileIO, archive_size: int, item: Item) -> bytes:
     return archive.read(size)
 
 
-def _fetch(url: str) -> IO[bytes]:
-    """Return the bytes of a URL."""
-    try:
-        import fsspec
-    except ModuleNotFoundError:
-        text = "URLs are read by fsspec: pip install 'fastmel[remote]'"
-        raise Failure("remote", "open", text) from None
-    try:
-        file_system, path = fsspec.core.url_to_fs(url)
-        return io.BytesIO(file_system.cat_file(path))
-    except (FileNotFoundError, PermissionError):
-        raise
-    except Exception as error:  # each storage has its own
-        raise Failure("remote", "open", f"{type(error).__name__}: {error}") from error
+def _remote(item: Item) -> IO[bytes]:
+    """Return the bytes of what lies at a URL."""
+    content = remote.fetch(item.source)
+    if not content:
+        raise Failure("empty", "open", "the file is empty")
+    return io.BytesIO(content)

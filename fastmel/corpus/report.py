@@ -125,10 +125,11 @@ def _picture(sides: list[dict[str, Any]]) -> str:
     sides = [side for side in sides if side["items"]]
     if not sides:
         return ""
-    sums = np.array([side["feature_sum"] for side in sides])
+    each = np.array([side["mean_features"] for side in sides])
     frames = np.array([sum(item["frames"] for item in side["items"]) for side in sides])
     groups = np.array_split(np.arange(len(frames)), min(len(frames), _COLUMNS))
-    means = np.array([sums[group].sum(axis=0) / frames[group].sum() for group in groups]).T[::-1]
+    columns = [np.average(each[group], axis=0, weights=frames[group]) for group in groups]
+    means = np.array(columns).T[::-1]
     low, high = means.min(), means.max()
     shades = np.round(255 * (means - low) / max(high - low, 1e-12)).astype(np.uint8)
     image = base64.b64encode(_png(shades)).decode()

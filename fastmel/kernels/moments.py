@@ -15,6 +15,7 @@ __all__ = [
     "bandwidths",
     "centroids",
     "crossings",
+    "energy",
     "flatnesses",
     "flatnesses_by_bins",
     "magnitudes",
@@ -29,6 +30,16 @@ _LOG_2 = math.log(2.0)
 #: the bits of a float64 that hold its mantissa, and those of 1.0
 _MANTISSA, _EXPONENT_OF_ONE = np.int64(2**52 - 1), np.int64(1023 << 52)
 _MANTISSA_BITS = np.int64(52)
+
+
+@jit
+def energy(y: Any) -> Any:
+    """Sum the squares of (samples,): no finite number if and only if one of float32 is none."""
+    total = 0.0
+    for i in range(len(y)):
+        sample = np.float64(y[i])
+        total += sample * sample
+    return total
 
 
 @jit

@@ -161,6 +161,14 @@ def test_tar_files_hold_arrays_and_what_is_known(tmp_path, dtype, layout):
     assert len(content) % tarfile.RECORDSIZE == 0
 
 
+@pytest.mark.parametrize("name", ["", "a.json", "é/日本.mel.npy", "x" * 100, "deep/" * 40 + "y"])
+@pytest.mark.parametrize("size", [0, 7, 192128, 8**11 - 1])
+def test_headers_of_a_tar_file_are_the_standard_librarys(name, size):
+    member = tarfile.TarInfo(name)
+    member.size = size
+    assert wds._member_header(name, size) == member.tobuf(tarfile.USTAR_FORMAT)
+
+
 def test_keys_of_a_tar_file_are_short_and_differ():
     keys = [wds.key(id) for id in (*IDS, "y" * 300, "y" * 301, "é" * 200, "d/" * 50 + "y" * 90)]
     assert len(set(keys)) == len(keys)

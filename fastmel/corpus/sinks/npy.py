@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from fastmel.corpus.plan import Plan
     from fastmel.corpus.sources import Item
 
-__all__ = ["SUFFIXES", "file_name", "open_shard"]
+__all__ = ["SUFFIXES", "file_name", "header", "open_shard"]
 
 SUFFIXES = (".npy",)
 
@@ -40,13 +41,9 @@ class Files:
         self, item: "Item", features: NDArray[np.floating], meta: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Write an item's file."""
-        header = io.BytesIO()
-        np.lib.format.write_array_header_1_0(
-            header, np.lib.format.header_data_from_array_1_0(features)
-        )
         file = Output(self._folder, file_name(item.id))
         self._files.append(file)
-        file.write(header.getvalue())
+        file.write(header(features.shape, features.dtype))
         file.write(features)
         file.pause()
         return {"file": file.name}
@@ -59,6 +56,16 @@ class Files:
         """Remove all files."""
         for file in self._files:
             file.abort()
+
+
+@lru_cache
+def header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """Return what a NumPy file has before the data of a C-contiguous array."""
+    content = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        content, {"shape": shape, "fortran_order": False, "descr": dtype.str}
+    )
+    return content.getvalue()
 
 
 def file_name(id: str) -> str:
