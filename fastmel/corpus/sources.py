@@ -12,6 +12,7 @@ import io
 import json
 import math
 import os
+import posixpath
 import re
 import sys
 import tarfile
@@ -22,6 +23,7 @@ from pathlib import PurePath
 from typing import Any, TextIO
 from urllib.parse import unquote_to_bytes
 
+from fastmel.corpus import remote
 from fastmel.exceptions import ParameterError
 
 __all__ = ["META", "Item", "escape", "find", "is_url", "split_source", "unescape"]
@@ -117,10 +119,13 @@ def find(inputs: Sequence[str], *, stdin: TextIO | None = None) -> list[Item]:
           whole file, which is read to its end;
         - ``wav.scp`` of Kaldi, which names recordings, or segments if ``segments`` lies beside it;
         - a tar file (``.tar``): its members, which are read where they are;
+        - the URL of any of these but archives, which fsspec reads; on the web there are no folders
+          and globs;
         - ``-``: a list, or JSON lines, on standard input.
 
         Paths in manifests are relative to the manifest's folder, in tables also to its folder
-        ``clips``; if they are not there, to the working directory.
+        ``clips``; if they are not there, to the working directory. Those in a manifest at a URL are
+        not looked up.
     stdin : text file, optional
         Standard input.
 
@@ -135,6 +140,7 @@ def find(inputs: Sequence[str], *, stdin: TextIO | None = None) -> list[Item]:
         If an input is none of these, or two items have the same id.
     """
     found = [one for name in inputs for one in _expand(name, stdin)]
+    remote.check(one.path for one in found if is_url(one.path))
     if not found:
         raise ParameterError("there is no audio in the inputs")
     return _named(found)
@@ -202,7 +208,7 @@ def _expand(name: str, stdin: TextIO | None) -> Iterator[_Found]:
     if name == "-":
         return _read_stdin(stdin or sys.stdin)
     if is_url(name):
-        return iter([_Found(name, root=name.rpartition("/")[0])])
+        return _MANIFESTS.get(_suffix(name), _remote)(name)
     path = os.path.abspath(name)
     if os.path.isdir(path):
         return _walk(path, path, ())
@@ -214,7 +220,22 @@ def _expand(name: str, stdin: TextIO | None) -> Iterator[_Found]:
 
 
 def _suffix(path: str) -> str:
+    if is_url(path):
+        path = path.partition("?")[0]
     return os.path.splitext(path)[1].lower()
+
+
+def _remote(url: str) -> Iterator[_Found]:
+    """Yield what a URL names: a file, whatever its name, or the audio in a folder."""
+    root, entries = remote.find(url)
+    for entry in entries:
+        inside = _url_path(entry.url).removeprefix(_url_path(root))
+        if entry.url != url and (
+            _suffix(entry.url) in _COMPANIONS or re.search(r"(^|/)\.[^/]", inside)
+        ):
+            continue
+        extra = {} if entry.etag is None else {"etag": entry.etag}
+        yield _Found(entry.url, root, size=entry.size, mtime_ns=entry.mtime_ns, extra=extra)
 
 
 def _single(path: str) -> Iterator[_Found]:
@@ -345,10 +366,13 @@ def _manifest(
 
 def _text(path: str) -> str:
     try:
+        if is_url(path):
+            return remote.fetch(path).decode("utf-8-sig", errors="surrogateescape")
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             return file.read()
     except OSError as error:
-        raise ParameterError(f"{escape(path)}: cannot be read: {error.strerror}") from error
+        reason = error.strerror or str(error)
+        raise ParameterError(f"{escape(path)}: cannot be read: {reason}") from error
 
 
 def _lines(content: str) -> Iterator[tuple[int, str]]:
@@ -381,7 +405,11 @@ def _json_lines(content: str, where: str, folders: list[str]) -> Iterator[_Found
 
 
 def _table(content: str, where: str, folders: list[str], delimiter: str) -> Iterator[_Found]:
-    folders = [folders[0], os.path.join(folders[0], "clips"), *folders[1:]]
+    clips = os.path.join(folders[0], "clips")
+    if not is_url(clips):
+        folders = [folders[0], clips, *folders[1:]]
+    elif remote.is_folder(clips):
+        folders = [clips]
     lines = io.StringIO(content, newline="")
     if delimiter == "\t":  # Common Voice has quotation marks that quote nothing
         rows = csv.DictReader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
@@ -433,13 +461,22 @@ def _seconds(text: str, where: str) -> float:
 
 def _locate(path: str, folders: Iterable[str]) -> _Found:
     """Find the file of a manifest in the first folder that has it."""
-    if is_url(path):
-        return _Found(path, root=path.rpartition("/")[0])
-    candidates = [os.path.normpath(os.path.join(folder, path)) for folder in folders]
+    candidates = [_join(folder, path) for folder in folders]
     for candidate in candidates:
+        if is_url(candidate):
+            return _Found(candidate, os.path.dirname(candidate))
         if os.path.lexists(candidate):
             return _at(candidate, os.path.dirname(candidate))
     return _Found(candidates[0], os.path.dirname(candidates[0]))
+
+
+def _join(folder: str, path: str) -> str:
+    if is_url(path):
+        return path
+    if is_url(folder) and not os.path.isabs(path):
+        protocol, _, folder = folder.partition("://")
+        return f"{protocol}://{posixpath.normpath(posixpath.join(folder, path))}"
+    return os.path.normpath(os.path.join(folder, path))
 
 
 def _kaldi(path: str) -> Iterator[_Found]:
@@ -453,7 +490,7 @@ def _kaldi(path: str) -> Iterator[_Found]:
             raise ParameterError(f"{where}: {_readable(name)} was there before")
         recordings[name] = replace(_locate(target, folders), id=name)
     segments = os.path.join(folders[0], "segments")
-    if not os.path.exists(segments):
+    if not (remote.exists(segments) if is_url(segments) else os.path.exists(segments)):
         yield from recordings.values()
         return
     for number, line in _lines(_text(segments)):
@@ -505,10 +542,12 @@ _MANIFESTS: dict[str, Callable[[str], Iterator[_Found]]] = {
 
 def _named(found: list[_Found]) -> list[Item]:
     """Give items their ids, and sort them by these."""
-    root = _common_folder({one.root for one in found if one.id is None and not is_url(one.path)})
+    nameless = [one for one in found if one.id is None]
+    root = _common_folder({one.root for one in nameless if not is_url(one.path)})
+    remote_root = _common_folder({_url_path(one.root) for one in nameless if is_url(one.path)})
     items: dict[str, Item] = {}
     for one in found:
-        item = _item(one, root)
+        item = _item(one, remote_root if is_url(one.path) else root)
         if items.setdefault(item.id, item) != item:
             raise ParameterError(
                 f"two items would have the id {item.id}: {items[item.id].source} and "
@@ -541,7 +580,7 @@ def _id(one: _Found, root: str) -> str:
     if one.id is not None:
         return _relative(escape(one.id))
     if is_url(one.path):
-        path = one.path.partition("://")[2]
+        path = _url_path(one.path)[len(root) :]
     else:
         path = PurePath(one.path[len(root) :], (one.member or "").lstrip("/")).as_posix()
     name = _relative(escape(path))
@@ -549,6 +588,11 @@ def _id(one: _Found, root: str) -> str:
         return name
     end = "" if one.duration is None else round((one.offset + one.duration) * 1000)
     return f"{name}#{round(one.offset * 1000)}-{end}"
+
+
+def _url_path(url: str) -> str:
+    """Return the path in a URL; of an archive's member that in the archive."""
+    return url.partition("://")[2].partition("::")[0].lstrip("/")
 
 
 def _relative(name: str) -> str:
