@@ -19,6 +19,7 @@ from fastmel.engines.plan import MelPlan
 from .config import MelConfig
 
 __all__ = [
+    "cosines",
     "extent",
     "finish",
     "has_energy_before",
@@ -60,7 +61,7 @@ def finish(
     the frames' log energies, if the configuration asks for them.
     """
     n_valid = min(n_stacks(config, bands.shape[1]), out.shape[1])
-    in_place = out[:, : bands.shape[1]] if is_in_place(config) else None
+    in_place = out[:, : bands.shape[1]] if np.may_share_memory(bands, out) else None
     features = of_frames(config, plan, bands, energies, in_place)
     if features.size:
         normalize(config, features)
@@ -147,7 +148,7 @@ def _cepstra(config: MelConfig, bands: Array, energies: Array | None) -> Array:
     from fastmel.kernels.features import cosine_transform
 
     assert config.n_mfcc is not None, "asked only then"
-    matrix = _cosines(config.n_mfcc, config.n_mels, config.lifter)
+    matrix = cosines(config.n_mfcc, config.n_mels, config.lifter)
     frames = np.ascontiguousarray(bands.T)
     cepstra = np.empty((len(frames), config.n_mfcc), dtype=bands.dtype)
     cosine_transform(frames, matrix, cepstra)
@@ -159,7 +160,7 @@ def _cepstra(config: MelConfig, bands: Array, energies: Array | None) -> Array:
 
 
 @lru_cache(maxsize=16)
-def _cosines(n_mfcc: int, n_mels: int, lifter: float) -> NDArray[np.float64]:
+def cosines(n_mfcc: int, n_mels: int, lifter: float) -> NDArray[np.float64]:
     """The orthonormal DCT-II (n_mfcc, n_mels), its rows scaled by the lifter."""
     k, m = np.ogrid[:n_mfcc, :n_mels]
     matrix = math.sqrt(2 / n_mels) * np.cos(math.pi / n_mels * (m + 0.5) * k)

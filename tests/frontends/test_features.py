@@ -142,6 +142,24 @@ def test_energies_are_sums_of_squares(y, layout, engine):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("energy_last", [False, True])
+def test_energies_stand_beside_bands_that_are_converted_or_cut(y, layout, energy_last):
+    options = {**BASE, "layout": layout, "energy": "raw", "energy_last": energy_last, "log": "ln"}
+    expected = MelSpectrogram(**options)(y)
+    for dtype in ("float16", "float64"):
+        result = MelSpectrogram(**options, dtype=dtype)(y)
+        np.testing.assert_array_equal(result, expected.astype(dtype), strict=True)
+    for n_frames in (3, 500):
+        result, expected_ = MelSpectrogram(**options, n_frames=n_frames)(y), expected
+        if layout == "mels_first":
+            result, expected_ = result.T, expected.T
+        n_valid = min(n_frames, len(expected_))
+        np.testing.assert_array_equal(result[:n_valid], expected_[:n_valid])
+        assert result.shape == (n_frames, expected_.shape[1])
+        assert not result[n_valid:].any()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("n_samples", [10, 160, 320, 960, 8000])
 @pytest.mark.parametrize("stack", [(7, 6), (2, 2), (1, 3), (5, 1)])
 def test_stacks_are_neighbouring_frames(rng, layout, n_samples, stack):
