@@ -69,7 +69,7 @@ def preset(name: str, **overrides: Any) -> MelConfig:
         near = get_close_matches(str(name), _PRESETS, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ParameterError(
-            f"there is no front end {name!r}; {hint}There are {', '.join(_PRESETS)}"
+            f"there is no front end {name!r}; {hint}there are {', '.join(_PRESETS)}"
         )
     make = _PRESETS[name]
     own = _options(make)
