@@ -10,7 +10,7 @@ import numpy as np
 
 from fastmel.exceptions import ParameterError
 
-__all__ = ["any_array", "as_numpy", "like"]
+__all__ = ["any_array", "as_numpy", "is_on_gpu", "like"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -19,6 +19,9 @@ _PLAIN = frozenset(
     {np.ndarray, np.float32, np.float64, NoneType, bool, int, float, str, tuple, list, type}
     | {FunctionType, type(np.max)}
 )
+
+#: DLPack's numbers of a GPU's own memory and of its managed memory
+_DLPACK_CUDA = (2, 13)
 
 
 def any_array(function: F) -> F:
@@ -89,6 +92,18 @@ def as_numpy(x: Any) -> Any:
                 f"NumPy cannot read this {kind.__name__} ({error}); copy it to the CPU first"
             ) from error
     return x
+
+
+def is_on_gpu(x: Any) -> bool:
+    """Whether an array is in the memory of an NVIDIA GPU."""
+    kind = type(x)
+    if kind in _PLAIN or issubclass(kind, np.ndarray | np.generic):
+        return False
+    if _is_tensor(x):
+        return bool(x.device.type == "cuda")
+    if hasattr(x, "__cuda_array_interface__"):
+        return True
+    return hasattr(kind, "__dlpack_device__") and x.__dlpack_device__()[0] in _DLPACK_CUDA
 
 
 def like(x: Any, result: Any) -> Any:

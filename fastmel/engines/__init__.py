@@ -4,11 +4,13 @@ audio -> frames -> window + real FFT -> power -> mel -> log -> out
 
 - ``reference``  plain NumPy in float64: slow, obvious, what every number means;
 - ``scipy``      any n_fft, float32 and float64, every option;
-- ``fused``      explicit SIMD, n_fft with no prime factor above 7, power 1 or 2: the fast one.
+- ``fused``      explicit SIMD, n_fft with no prime factor above 7, power 1 or 2: the fast one;
+- ``cuda``       an NVIDIA GPU, if it is asked for by name.
 
 An engine is a module with ``mel(plan, y, out)`` and ``stft(plan, y, out)`` on (rows, samples). A
 new one is one file and one line in ``_MODULES``. Signals arrive checked but for NaN and infinity,
-which are found here: by the fused engine while it loads the samples, else by a pass over them.
+which are found here: by the fused engine while it loads the samples, else by a pass over them. The
+GPU takes signals to their features in one go (``cuda_program.Program``): they cross the bus once.
 """
 
 from functools import cache, lru_cache
@@ -29,7 +31,7 @@ __all__ = ["NAMES", "check_name", "choose", "energy", "mel", "stft"]
 _MODULES = {"reference": "reference", "scipy": "scipy_fft", "fused": "fused"}
 
 #: what the argument ``engine`` may be
-NAMES = ("auto", *_MODULES)
+NAMES = ("auto", *_MODULES, "cuda")
 
 
 def check_name(engine: str) -> None:
@@ -45,9 +47,16 @@ def choose(plan: MelPlan | SpectrumPlan, dtype: np.dtype[Any], engine: str = "au
     Raises
     ------
     ParameterError
-        If ``engine`` is "fused" and it cannot.
+        If ``engine`` is "fused" or "cuda" and it cannot.
     """
     if engine in ("reference", "scipy"):
+        return engine
+    if engine == "cuda":
+        from . import cuda_layout
+
+        reason = cuda_layout.why_not(plan, dtype)
+        if reason is not None:
+            raise ParameterError(f'engine="cuda" {reason}; or use engine="auto"')
         return engine
     from .fused import why_not
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastmel import arrays, engines, filters, util
 from fastmel.engines import pool
+from fastmel.engines.cuda_layout import Signal
 from fastmel.engines.plan import mel_plan
 from fastmel.exceptions import ParameterError
 from fastmel.filters import WindowSpec
@@ -31,9 +32,9 @@ class MelSpectrogram:
     sr, n_fft, hop_length, ..., top_db
         Fields of :class:`fastmel.MelConfig`, with its defaults. A `hop_length` of None is a quarter
         of the window.
-    engine : {"auto", "fused", "scipy", "reference"}
+    engine : {"auto", "fused", "scipy", "reference", "cuda"}
         What computes it. "auto" takes "fused" wherever that engine can (an n_fft with no prime
-        factor above 7, power 1 or 2) and "scipy" elsewhere.
+        factor above 7, power 1 or 2) and "scipy" elsewhere; it never takes "cuda", an NVIDIA GPU.
     **more
         The other fields of :class:`fastmel.MelConfig`.
 
@@ -140,7 +141,9 @@ class MelSpectrogram:
         ----------
         y : array_like of float, shape (..., samples), or list of arrays
             Finite signals at `sr`. A result never depends on the other signals of a call. PyTorch
-            tensors give tensors.
+            tensors give tensors. With ``engine="cuda"`` also arrays on a GPU, with DLPack or
+            ``__cuda_array_interface__``: they give results there, computed on the stream that they
+            name, and are not looked through for samples that are not finite.
         out : ndarray, optional
             Where to put the result: C-contiguous, of its shape and type. Not for lists.
 
@@ -163,9 +166,12 @@ class MelSpectrogram:
                     "a list of signals has no single out; give an array of signals, or use batch()"
                 )
             return self._each(y)
+        if self._takes_from_gpu([y]):
+            return self._on_gpu(y, out)
         samples = np.asarray(arrays.as_numpy(y))
         check_audio_form(samples)
         real = np.dtype(np.float64 if samples.dtype.itemsize >= 8 else np.float32)
+        engines.choose(self._plan, real, self._forced)
         n_bands = self._n_bands(samples.shape[-1])
         shape = (*samples.shape[:-1], *self._shape(self._n_out(n_bands)))
         dtype = np.dtype(self.config.dtype or real)
@@ -177,7 +183,12 @@ class MelSpectrogram:
             )
         n_signals = math.prod(shape[:-2])
         signals = np.ascontiguousarray(samples, dtype=real).reshape(n_signals, samples.shape[-1])
-        self._compute(self._fitted(signals), n_bands, target.reshape(n_signals, *shape[-2:]))
+        results = target.reshape(n_signals, *shape[-2:])
+        if self.engine == "cuda":
+            lengths = [self._lengths(samples.shape[-1])] * n_signals
+            self._program.on_host(list(signals), lengths, list(results))
+        else:
+            self._compute(self._fitted(signals), n_bands, results)
         return arrays.like(y, target) if out is None else out
 
     def batch(self, signals: Sequence[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -203,6 +214,8 @@ class MelSpectrogram:
         """
         if len(signals) == 0:
             raise ParameterError("there is no signal to make a batch of; give at least one")
+        if self._takes_from_gpu(signals):
+            return self._batch_on_gpu(signals)
         results = self._each([arrays.as_numpy(y) for y in signals])
         time = -1 if self.config.layout == "mels_first" else -2
         lengths = np.array([result.shape[time] for result in results])
@@ -255,6 +268,10 @@ class MelSpectrogram:
         ParameterError
             If the configuration needs the whole signal: it says what to choose instead.
         """
+        if self.engine == "cuda":
+            raise ParameterError(
+                'engine="cuda" computes whole signals; make streams with engine="auto"'
+            )
         config = replace(self.config, **overrides)
         transform = transform_for(config, self._forced) if overrides else self
         return MelStream(transform, running=running)
@@ -381,11 +398,15 @@ class MelSpectrogram:
         is_changed = is_relative or is_affine or config.normalize or config.energy
         return features.is_in_place(config) and not is_changed
 
-    def _each(self, signals: Sequence[Any]) -> list[NDArray[Any]]:
+    def _each(self, signals: Sequence[Any]) -> list[Any]:
         """Compute signals one by one, shared among the threads, long ones first."""
+        if self._takes_from_gpu(signals):
+            return self._each_on_gpu(signals)
         samples = [np.asarray(arrays.as_numpy(y)) for y in signals]
         for y in samples:
             check_audio_form(y)
+        if self.engine == "cuda" and all(y.ndim == 1 for y in samples):
+            return self._each_by_gpu(signals, samples)
         by_length = sorted(range(len(samples)), key=lambda i: -samples[i].shape[-1])
         results: list[Any] = [None] * len(samples)
         # dealt out like cards, so that each range of them has some long and some short ones
@@ -398,6 +419,83 @@ class MelSpectrogram:
 
         pool.run(work, len(order), min_units=1)
         return [arrays.like(y, result) for y, result in zip(signals, results, strict=True)]
+
+    # on a GPU
+
+    @cached_property
+    def _program(self) -> Any:
+        from fastmel.engines.cuda_program import Program
+
+        config, cosines = self.config, None
+        if config.n_mfcc is not None:
+            cosines = features.cosines(config.n_mfcc, config.n_mels, config.lifter)
+        return Program(config, self._plan, cosines)
+
+    def _takes_from_gpu(self, signals: Sequence[Any]) -> bool:
+        """Whether signals are on a GPU, and this transform computes there."""
+        n_there = sum(map(arrays.is_on_gpu, signals))
+        if n_there and self.engine != "cuda":
+            raise ParameterError(
+                f'the samples are on a GPU, and engine="{self.engine}" computes on the CPU; '
+                'make the transform with engine="cuda", or copy them to the CPU'
+            )
+        if 0 < n_there < len(signals):
+            raise ParameterError(
+                "some of the signals are on a GPU and some are not; give them all in one place"
+            )
+        return n_there > 0
+
+    def _lengths(self, n_samples: int) -> Signal:
+        """The lengths of a signal on its way through the GPU."""
+        n_bands, n_fitted = self._n_bands(n_samples), self._n_fitted(n_samples)
+        n_copies = max(1, n_fitted // n_samples) if self.config.repeat and n_samples else 1
+        steps, n_out = self._plan.spectrum.conditioning, self._n_out(n_bands)
+        return Signal(
+            n_given=n_samples,
+            n_filled=min(n_samples * n_copies, n_fitted),
+            n_signal=steps.n_samples(n_fitted) if steps else n_fitted,
+            n_bands=n_bands,
+            n_out=n_out,
+            n_valid=min(features.n_stacks(self.config, n_bands), n_out),
+        )
+
+    def _each_by_gpu(self, signals: Sequence[Any], samples: list[NDArray[Any]]) -> list[Any]:
+        """Compute NumPy's signals of any lengths."""
+        for y in samples:
+            engines.choose(self._plan, y.dtype, "cuda")
+        lengths = [self._lengths(len(y)) for y in samples]
+        dtype = np.dtype(self.config.dtype or np.float32)
+        results = [np.empty(self._shape(each.n_out), dtype=dtype) for each in lengths]
+        self._program.on_host(samples, lengths, results)
+        return [arrays.like(y, result) for y, result in zip(signals, results, strict=True)]
+
+    def _on_gpu(self, y: Any, out: Any) -> Any:
+        """Compute an array of signals that is there."""
+        *axes, n_samples = y.shape
+        lengths = self._lengths(n_samples)
+        shape = (*axes, *self._shape(lengths.n_out))
+        results = self._program.on_device([y], [lengths] * math.prod(axes), shape, out)
+        return results.reshape(shape) if out is None else out
+
+    def _each_on_gpu(self, signals: Sequence[Any]) -> list[Any]:
+        """Compute signals of any lengths that are there."""
+        lengths = [self._lengths(*y.shape) for y in signals]
+        results = self._program.on_device(signals, lengths)
+        n_features, first, found = self.config.n_features, 0, []
+        for signal in lengths:
+            end = first + n_features * signal.n_out
+            found.append(results[first:end].reshape(self._shape(signal.n_out)))
+            first = end
+        return found
+
+    def _batch_on_gpu(self, signals: Sequence[Any]) -> tuple[Any, NDArray[np.int64]]:
+        """Compute them as one padded array."""
+        lengths = [self._lengths(*y.shape) for y in signals]
+        n_frames = np.array([signal.n_out for signal in lengths])
+        longest = int(n_frames.max())
+        lengths = [signal._replace(n_out=longest) for signal in lengths]
+        results = self._program.on_device(signals, lengths)
+        return results.reshape((len(lengths), *self._shape(longest))), n_frames
 
 
 def _is_list_of_signals(y: Any) -> bool:

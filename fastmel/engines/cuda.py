@@ -1,0 +1,876 @@
+"""The whole line on an NVIDIA GPU, in one kernel; the only file that imports a CUDA package.
+
+audio -> frames -> window + real FFT -> power -> mel -> log -> out
+
+A block of threads takes a tile of neighbouring frames, as many at once as its shared memory holds:
+their samples are loaded once, the FFT runs in place between barriers, and of each frame nothing but
+its features leaves the block, those of all frames of the tile side by side. Threads of a warp work
+on the same step of different frames, so that they share twiddles, weights and window, and bank
+conflicts do not depend on the size of the FFT. What needs a whole signal (its largest value,
+statistics over time, stacks of frames) is left to small kernels that follow on the same stream.
+
+Kernels are closures over the numbers of a layout, which the compiler sees as constants. They keep
+to what both packages accept, numba-cuda-mlir and numba-cuda, and use no operations of warps, so
+that the CUDA simulator runs them as they are.
+"""
+
+import math
+import os
+from collections.abc import Callable
+from functools import lru_cache, reduce
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numba.core import config
+
+from fastmel.exceptions import ParameterError
+from fastmel.kernels.frames import EDGE, REFLECT, SYMMETRIC, ZEROS
+
+from . import cuda_layout
+from .cuda_layout import Ending, Layout
+
+if find_spec("numba_cuda_mlir") and not config.ENABLE_CUDASIM:
+    from numba_cuda_mlir import cuda
+else:
+    from numba import cuda
+
+__all__ = [
+    "THREADS",
+    "cepstra_of",
+    "check",
+    "cuda",
+    "describe",
+    "finish_of",
+    "line_of",
+    "neighbours",
+    "statistics_of",
+]
+
+F32, I32, U32 = np.float32, np.int32, np.uint32
+_HALF, _ROOT_HALF, _SIN_60 = F32(0.5), F32(math.sqrt(0.5)), F32(math.sqrt(0.75))
+_COS_72, _COS_144 = F32(math.cos(0.4 * math.pi)), F32(math.cos(0.8 * math.pi))
+_SIN_72, _SIN_144 = F32(math.sin(0.4 * math.pi)), F32(math.sin(0.8 * math.pi))
+
+
+def device(function: Callable[..., Any]) -> Any:
+    """Compile a function for calls from kernels."""
+    return cuda.jit(device=True)(function)
+
+
+def kernel(function: Callable[..., None]) -> Any:
+    """Compile a function for launches."""
+    return cuda.jit(function)
+
+
+_place = device(cuda_layout.place)
+_source = device(cuda_layout.source)
+_target = device(cuda_layout.target)
+
+
+@device
+def _split(unit: Any, n: int) -> Any:
+    """Quotient and remainder of what is not negative, in 32 bits."""
+    return U32(U32(unit) // U32(n)), U32(U32(unit) % U32(n))
+
+
+# small DFTs in place: ``re`` and ``im`` are in registers once the loops are unrolled
+
+
+@device
+def _add_and_subtract(re: Any, im: Any, a: int, b: int) -> None:
+    """Replace the numbers at ``a`` and ``b`` by their sum and their difference."""
+    real, imag = re[b], im[b]
+    re[b], im[b] = re[a] - real, im[a] - imag
+    re[a], im[a] = re[a] + real, im[a] + imag
+
+
+@device
+def _multiply(re: Any, im: Any, a: int, real: Any, imag: Any) -> None:
+    re[a], im[a] = re[a] * real - im[a] * imag, re[a] * imag + im[a] * real
+
+
+@device
+def _turn(re: Any, im: Any, a: int) -> None:
+    """Multiply the number at ``a`` by -i."""
+    re[a], im[a] = im[a], -re[a]
+
+
+@device
+def _swap(re: Any, im: Any, a: int, b: int) -> None:
+    re[a], re[b] = re[b], re[a]
+    im[a], im[b] = im[b], im[a]
+
+
+@device
+def _dft2(re: Any, im: Any, at: int) -> None:
+    """Transform the two numbers from ``at`` on; the others likewise."""
+    _add_and_subtract(re, im, at, at + 1)
+
+
+@device
+def _dft3(re: Any, im: Any, at: int) -> None:
+    _add_and_subtract(re, im, at + 1, at + 2)
+    re[at + 2], im[at + 2] = _SIN_60 * im[at + 2], -_SIN_60 * re[at + 2]
+    real, imag = re[at] - _HALF * re[at + 1], im[at] - _HALF * im[at + 1]
+    re[at], im[at] = re[at] + re[at + 1], im[at] + im[at + 1]
+    re[at + 1], im[at + 1] = real, imag
+    _add_and_subtract(re, im, at + 1, at + 2)
+
+
+@device
+def _dft4(re: Any, im: Any, at: int) -> None:
+    _add_and_subtract(re, im, at, at + 2)
+    _add_and_subtract(re, im, at + 1, at + 3)
+    _turn(re, im, at + 3)
+    _add_and_subtract(re, im, at, at + 1)
+    _add_and_subtract(re, im, at + 2, at + 3)
+    _swap(re, im, at + 1, at + 2)
+
+
+@device
+def _dft5(re: Any, im: Any, at: int) -> None:
+    _add_and_subtract(re, im, at + 1, at + 4)
+    _add_and_subtract(re, im, at + 2, at + 3)
+    real, imag = re[at], im[at]
+    near_re, near_im, far_re, far_im = re[at + 1], im[at + 1], re[at + 2], im[at + 2]
+    re[at], im[at] = real + near_re + far_re, imag + near_im + far_im
+    re[at + 1] = real + _COS_72 * near_re + _COS_144 * far_re
+    im[at + 1] = imag + _COS_72 * near_im + _COS_144 * far_im
+    re[at + 2] = real + _COS_144 * near_re + _COS_72 * far_re
+    im[at + 2] = imag + _COS_144 * near_im + _COS_72 * far_im
+    near_re, near_im, far_re, far_im = re[at + 4], im[at + 4], re[at + 3], im[at + 3]
+    re[at + 4] = _SIN_72 * near_im + _SIN_144 * far_im
+    im[at + 4] = -(_SIN_72 * near_re + _SIN_144 * far_re)
+    re[at + 3] = _SIN_144 * near_im - _SIN_72 * far_im
+    im[at + 3] = -(_SIN_144 * near_re - _SIN_72 * far_re)
+    _add_and_subtract(re, im, at + 1, at + 4)
+    _add_and_subtract(re, im, at + 2, at + 3)
+
+
+@device
+def _dft8(re: Any, im: Any, at: int) -> None:
+    for k in range(4):
+        _add_and_subtract(re, im, at + k, at + 4 + k)
+    _multiply(re, im, at + 5, _ROOT_HALF, -_ROOT_HALF)
+    _turn(re, im, at + 6)
+    _multiply(re, im, at + 7, -_ROOT_HALF, -_ROOT_HALF)
+    _dft4(re, im, at)
+    _dft4(re, im, at + 4)
+    # even outputs, odd outputs -> their order
+    _swap(re, im, at + 1, at + 2)
+    _swap(re, im, at + 1, at + 4)
+    _swap(re, im, at + 3, at + 6)
+    _swap(re, im, at + 3, at + 5)
+
+
+_DFTS = {2: _dft2, 3: _dft3, 4: _dft4, 5: _dft5, 8: _dft8}
+
+
+# the steps of the line; each maker returns a function that all threads of a block call
+
+
+#: columns of the table of signals: where the samples are; how many there are, with repetitions, and
+#: with zeros and pre-emphasis; frames of the line; where its features go, and places of frames
+#: there; the same for the result, and how many of its frames are no padding
+OFFSET, N_GIVEN, N_FILLED, N_SIGNAL, N_BANDS, FIRST, N_PLACES, FIRST_OUT, N_OUT, N_VALID = range(10)
+
+#: rows of what kernels leave of a signal: its largest value; 1 if a sample is not finite
+PEAK, LOST = range(2)
+
+
+def _padded_of(layout: Layout) -> Any:
+    """Make the function that gives a sample of the padded signal, as ``numpy.pad`` computes it."""
+    before, after, mode = layout.before, layout.after, layout.pad_mode
+    preemphasis, first = F32(layout.signal_preemphasis), int(layout.drops_first)
+    is_conditioned, repeats = layout.signal_preemphasis != 0, layout.repeats
+
+    @device
+    def given(y: Any, offset: Any, n_given: Any, n_filled: Any, i: Any) -> Any:
+        """Sample i of the signal, which is repeated or followed by zeros."""
+        if i < 0 or i >= n_filled:
+            return F32(0)
+        if repeats:
+            i = i % n_given
+        return F32(y[offset + i])
+
+    @device
+    def inside(y: Any, offset: Any, n_given: Any, n_filled: Any, i: Any) -> Any:
+        """Sample i of the conditioned signal."""
+        value = given(y, offset, n_given, n_filled, i + first)
+        if is_conditioned:
+            value -= preemphasis * given(y, offset, n_given, n_filled, i + first - 1)
+        return value
+
+    @device
+    def padded(y: Any, offset: Any, n_given: Any, n_filled: Any, n: Any, i: Any) -> Any:
+        """Sample i of the padded signal, which has n of its own."""
+        weight = F32(1)
+        if i < 0 or i >= n:
+            if mode == ZEROS or n == 0 or i < -before or i >= n + after:
+                return F32(0)
+            if mode == REFLECT:
+                period = max(2 * n - 2, 1)
+                i = i % period
+                i = min(i, period - i) if n > 1 else 0
+            elif mode == SYMMETRIC:
+                i = i % (2 * n)
+                i = min(i, 2 * n - 1 - i)
+            elif mode == EDGE:
+                i = 0 if i < 0 else n - 1
+            elif i < 0:  # LINEAR_RAMP
+                weight, i = F32(i + before) / F32(before), 0
+            else:
+                weight, i = F32(n + after - 1 - i) / F32(after), n - 1
+        return weight * inside(y, offset, n_given, n_filled, i)
+
+    return padded
+
+
+def _load_of(layout: Layout) -> Any:
+    """Make the step that loads the samples of some frames into shared memory."""
+    height, pitch, n_rows = layout.height, layout.row_pitch, layout.n_rows
+    hop_length, origin, n_threads = layout.hop_length, layout.origin, I32(layout.n_threads)
+    preemphasis, first = F32(layout.signal_preemphasis), int(layout.drops_first)
+    is_conditioned, padded = layout.signal_preemphasis != 0, _padded_of(layout)
+    n_samples, span = I32(n_rows * height), (n_rows - 1) * hop_length + height
+    largest = F32(np.finfo(F32).max)
+
+    @device
+    def load(y: Any, rows: Any, row: int, frame: int, shared: Any, tid: int) -> Any:
+        """Load them from a frame on; whether those of this thread are finite."""
+        offset, n_given, n_filled = rows[row, OFFSET], rows[row, N_GIVEN], rows[row, N_FILLED]
+        n_signal, start = rows[row, N_SIGNAL], frame * hop_length + origin
+        is_finite: Any = True
+        if start > 0 and start + span + first <= min(n_given, n_signal + first):
+            samples = y[offset + start + first - 1 :]
+            for i in range(tid, n_samples, n_threads):
+                at, column = _split(i, height)
+                value = F32(samples[U32(at * hop_length + column + 1)])
+                if is_conditioned:
+                    value -= preemphasis * F32(samples[U32(at * hop_length + column)])
+                is_finite = is_finite and abs(value) <= largest
+                shared[U32(at * pitch + column)] = value
+        else:
+            for i in range(tid, n_samples, n_threads):
+                at, column = _split(i, height)
+                position = start + I32(at * hop_length + column)
+                value = padded(y, offset, n_given, n_filled, n_signal, position)
+                is_finite = is_finite and abs(value) <= largest
+                shared[U32(at * pitch + column)] = value
+        return is_finite
+
+    return load
+
+
+def _sample_of(layout: Layout) -> Any:
+    """Make the function that gives sample t of frame f."""
+    height, pitch = layout.height, layout.row_pitch
+
+    @device
+    def sample(shared: Any, f: Any, t: Any) -> Any:
+        row, column = _split(t, height)
+        return shared[U32((f + row) * pitch + column)]
+
+    return sample
+
+
+def _linear_of(layout: Layout, preemphasis: float) -> Any:
+    """Make the function that gives it without the frame's mean, and with pre-emphasis."""
+    sample, removes_dc = _sample_of(layout), layout.removes_dc
+    is_emphasized, factor = preemphasis != 0, F32(preemphasis)
+
+    @device
+    def linear(shared: Any, means: Any, f: Any, t: Any) -> Any:
+        value = sample(shared, f, t)
+        if removes_dc:
+            value -= means[f]
+        if is_emphasized:
+            before = sample(shared, f, U32(t - 1 if t > 0 else 0))
+            if removes_dc:
+                before -= means[f]
+            value -= factor * before
+        return value
+
+    return linear
+
+
+def _total_of(layout: Layout) -> Any:
+    """Make the function that adds up what the threads of each frame have."""
+    n_frames, n_shares = layout.n_frames, layout.n_threads // layout.n_frames
+
+    @device
+    def total(own: Any, scratch: Any, tid: int) -> Any:
+        """The sum for frame ``tid``; threads that are no frame's number get something else."""
+        scratch[tid] = own
+        cuda.syncthreads()
+        if tid < n_frames:
+            for share in range(1, n_shares):
+                own += scratch[tid + share * n_frames]
+        cuda.syncthreads()
+        return own
+
+    return total
+
+
+def _means_of(layout: Layout) -> Any:
+    """Make the step that takes the mean of each frame."""
+    sample, total, factor = _sample_of(layout), _total_of(layout), F32(1 / layout.n_taken)
+    n_frames, n_taken, n_shares = layout.n_frames, I32(layout.n_taken), I32(0)
+    n_shares = I32(layout.n_threads // n_frames)
+
+    @device
+    def means_of(shared: Any, scratch: Any, means: Any, tid: int) -> None:
+        share, f = _split(tid, n_frames)
+        # what the samples are above the first: a constant signal must lose all of its mean
+        first, own = sample(shared, f, U32(0)), F32(0)
+        for t in range(I32(share), n_taken, n_shares):
+            own += sample(shared, f, t) - first
+        own = total(own, scratch, tid)
+        if tid < n_frames:
+            means[tid] = first + own * factor
+        cuda.syncthreads()
+
+    return means_of
+
+
+def _energies_of(layout: Layout) -> Any:
+    """Make the step that takes the log energy of each frame."""
+    is_raw = layout.energy == "raw"
+    linear, total = _linear_of(layout, 0 if is_raw else layout.preemphasis), _total_of(layout)
+    scale, floor = F32(layout.energy_scale), F32(layout.energy_floor)
+    n_frames, n_taken = layout.n_frames, I32(layout.n_taken)
+    n_shares = I32(layout.n_threads // n_frames)
+
+    @device
+    def energies_of(
+        shared: Any, means: Any, window: Any, scratch: Any, tile: Any, at: int, tid: int
+    ) -> None:
+        """Write them into the tile, from ``at`` on."""
+        share, f = _split(tid, n_frames)
+        own = F32(0)
+        for t in range(I32(share), n_taken, n_shares):
+            term = scale * linear(shared, means, f, t)
+            if not is_raw:
+                term *= window[t]
+            own += term * term
+        own = total(own, scratch, tid)
+        if tid < n_frames:
+            tile[at + tid] = math.log(max(own, floor))
+
+    return energies_of
+
+
+def _samples_of(layout: Layout) -> Any:
+    """Make what the first pass reads: neighbouring samples are real and imaginary part."""
+    linear = _linear_of(layout, layout.preemphasis)
+    n_butterflies = layout.n_points // layout.radices[0]
+
+    @device
+    def samples(shared: Any, means: Any, window: Any, twiddles: Any, f: Any, j: Any, k: int) -> Any:
+        t = U32(2 * _source(j, k, n_butterflies))
+        real = window[t] * linear(shared, means, f, t)
+        return real, window[U32(t + 1)] * linear(shared, means, f, U32(t + 1))
+
+    return samples
+
+
+def _points_of(layout: Layout, radix: int, stride: int, first_twiddle: int) -> Any:
+    """Make what a later pass reads: points by their twiddles."""
+    n_butterflies, n_frames = layout.n_points // radix, layout.n_frames
+    half, skew = layout.half, layout.skew
+
+    @device
+    def points(shared: Any, means: Any, window: Any, twiddles: Any, f: Any, j: Any, k: int) -> Any:
+        at = U32(_place(_source(j, k, n_butterflies), skew) * n_frames + f)
+        re, im = shared[at], shared[U32(at + half)]
+        if k > 0:
+            turn = U32(first_twiddle + (k - 1) * stride + _split(j, stride)[1])
+            real, imag = twiddles[0, turn], twiddles[1, turn]
+            re, im = re * real - im * imag, re * imag + im * real
+        return re, im
+
+    return points
+
+
+def _pass_of(layout: Layout, radix: int, stride: int, read: Any) -> Any:
+    """Make a pass: butterflies of what ``read`` gives, with ``stride`` points transformed before.
+
+    It works in place: all threads have read before the first one writes.
+    """
+    n_frames, n_threads, half, skew = layout.n_frames, layout.n_threads, layout.half, layout.skew
+    n_units = layout.n_points // radix * n_frames
+    n_rounds = -(-n_units // n_threads)
+    n_values, dft = n_rounds * radix, _DFTS[radix]
+
+    @device
+    def one_pass(shared: Any, means: Any, window: Any, twiddles: Any, tid: int) -> None:
+        re = cuda.local.array(n_values, F32)
+        im = cuda.local.array(n_values, F32)
+        for i in range(n_rounds):
+            unit = tid + i * n_threads
+            if unit < n_units:
+                j, f = _split(unit, n_frames)
+                for k in range(radix):
+                    value = read(shared, means, window, twiddles, f, j, k)
+                    re[i * radix + k], im[i * radix + k] = value
+        cuda.syncthreads()
+        for i in range(n_rounds):
+            unit = tid + i * n_threads
+            if unit < n_units:
+                j, f = _split(unit, n_frames)
+                dft(re, im, i * radix)
+                for k in range(radix):
+                    at = U32(_place(_target(j, k, radix, stride), skew) * n_frames + f)
+                    shared[at] = re[i * radix + k]
+                    shared[U32(at + half)] = im[i * radix + k]
+        cuda.syncthreads()
+
+    return one_pass
+
+
+def _fft_of(layout: Layout) -> Any:
+    """Make all passes of the FFT of half the length, as one step."""
+
+    def then(step: Any, following: Any) -> Any:
+        @device
+        def both(shared: Any, means: Any, window: Any, twiddles: Any, tid: int) -> None:
+            step(shared, means, window, twiddles, tid)
+            following(shared, means, window, twiddles, tid)
+
+        return both
+
+    first, *others = layout.radices
+    passes = [_pass_of(layout, first, 1, _samples_of(layout))]
+    stride, first_twiddle = first, 0
+    for radix in others:
+        points = _points_of(layout, radix, stride, first_twiddle)
+        passes.append(_pass_of(layout, radix, stride, points))
+        first_twiddle += (radix - 1) * stride
+        stride *= radix
+    return reduce(then, passes)
+
+
+def _power_of(layout: Layout) -> Any:
+    """Make the step from the FFT of half the length to the powers of all bins, in place."""
+    n_points, n_frames, n_threads = layout.n_points, layout.n_frames, I32(layout.n_threads)
+    half, skew, n_units = layout.half, layout.skew, I32((layout.n_points // 2 + 1) * n_frames)
+    first_twiddle = cuda_layout.twiddles(layout).shape[1] - (n_points // 2 + 1)
+    is_power, is_magnitude = layout.power == 2, layout.power == 1
+    offset, exponent = F32(layout.power_offset), F32(layout.power / 2)
+
+    @device
+    def powered(real: Any, imag: Any) -> Any:
+        square = real * real + imag * imag
+        if is_power:
+            return square
+        if is_magnitude:
+            return math.sqrt(square + offset)
+        return square**exponent
+
+    @device
+    def power(shared: Any, twiddles: Any, tid: int) -> None:
+        """Turn each pair of points k and n - k into a pair of bins."""
+        for unit in range(tid, n_units, n_threads):
+            k, f = _split(unit, n_frames)
+            a = U32(_place(k, skew) * n_frames + f)
+            b = U32(_place(n_points - k, skew) * n_frames + f)
+            c = a if k == 0 else b  # the point that is read: n is 0 again
+            even_re, even_im = shared[a] + shared[c], shared[U32(a + half)] - shared[U32(c + half)]
+            odd_re, odd_im = shared[U32(a + half)] + shared[U32(c + half)], shared[c] - shared[a]
+            turn = U32(first_twiddle + k)
+            real, imag = twiddles[0, turn], twiddles[1, turn]
+            turned_re = odd_re * real - odd_im * imag
+            turned_im = odd_re * imag + odd_im * real
+            shared[a] = powered(even_re + turned_re, even_im + turned_im)
+            shared[b] = powered(even_re - turned_re, even_im - turned_im)
+
+    return power
+
+
+def _bands_of(layout: Layout) -> Any:
+    """Make the step from powers to the logarithms of bands, written into the tile."""
+    n_frames, n_threads = layout.n_frames, I32(layout.n_threads)
+    n_units, first_band = I32(layout.n_mels * n_frames), layout.first_band
+    skew, pitch, is_log = layout.skew, layout.tile_pitch, layout.log is not None
+    amin, added, factor, offset, floor = map(F32, layout.log or (0, 0, 1, 0, 0))
+
+    @device
+    def bands(shared: Any, spans: Any, weights: Any, tile: Any, at: int, tid: int) -> None:
+        for unit in range(tid, n_units, n_threads):
+            m, f = _split(unit, n_frames)
+            first, n_bins, position = spans[0, m], spans[1, m], spans[2, m]
+            total = F32(0)
+            for i in range(I32(0), n_bins, I32(1)):
+                bin_at = U32(_place(U32(first + i), skew) * n_frames + f)
+                total += weights[U32(position + i)] * shared[bin_at]
+            if is_log:
+                total = floor if total <= amin else factor * math.log10(total + added) + offset
+            tile[U32((m + first_band) * pitch + at + f)] = total
+
+    return bands
+
+
+def _store_of(layout: Layout) -> Any:
+    """Make the step that writes the tile, frame by frame or feature by feature."""
+    n_features, n_tile, pitch = layout.n_features, layout.n_tile, layout.tile_pitch
+    n_units, n_threads = I32(n_features * n_tile), I32(layout.n_threads)
+    is_turned, pad_value = layout.is_turned, F32(layout.pad_value)
+    energy_at = layout.energy_at if layout.energy else -1
+
+    @device
+    def store(tile: Any, rows: Any, row: int, first: int, out: Any, tid: int) -> Any:
+        """Write it; the largest value of a band that this thread has written."""
+        n_bands, n_places = rows[row, N_BANDS] - first, rows[row, N_PLACES] - first
+        pitch_out = rows[row, N_PLACES]
+        start, peak = rows[row, FIRST] * n_features, F32(-np.inf)
+        for unit in range(tid, n_units, n_threads):
+            if is_turned:
+                t, q = _split(unit, n_features)
+                at = start + (first + t) * n_features + q
+            else:
+                q, t = _split(unit, n_tile)
+                at = start + q * pitch_out + first + t
+            if t < n_places:
+                value = pad_value
+                if t < n_bands:
+                    value = tile[U32(q * pitch + t)]
+                    if q != energy_at:
+                        peak = max(peak, value)
+                out[at] = value
+        return peak
+
+    return store
+
+
+@lru_cache(maxsize=64)
+def line_of(layout: Layout) -> Any:
+    """Make the kernel of the line: block (x, y) takes tile x of signal y."""
+    n_frames, n_tile, n_threads = layout.n_frames, layout.n_tile, layout.n_threads
+    n_rounds, n_shared, n_scratch = n_tile // n_frames, layout.n_shared, layout.n_scratch
+    n_values, energy_row = (
+        layout.n_features * layout.tile_pitch,
+        layout.energy_at * layout.tile_pitch,
+    )
+    removes_dc, has_energy, finds_peak = layout.removes_dc, bool(layout.energy), layout.finds_peak
+    load, means_of, energies_of = _load_of(layout), _means_of(layout), _energies_of(layout)
+    fft, power, bands, store = (make(layout) for make in (_fft_of, _power_of, _bands_of, _store_of))
+
+    @kernel
+    def line(
+        y: Any, rows: Any, window: Any, twiddles: Any, spans: Any, weights: Any, out: Any,
+        state: Any,
+    ) -> None:  # fmt: skip
+        shared = cuda.shared.array(n_shared, F32)
+        tile = cuda.shared.array(n_values, F32)
+        scratch = cuda.shared.array(n_scratch, F32)
+        means = cuda.shared.array(n_frames, F32)
+        zero = cuda.shared.array(1, I32)
+        row, first = cuda.blockIdx.y, cuda.blockIdx.x * n_tile
+        if first >= rows[row, N_PLACES]:
+            return
+        if cuda.threadIdx.x == 0:
+            zero[0] = 0
+        for i in range(n_rounds):
+            cuda.syncthreads()
+            # A zero that the compiler cannot see through: it would compute the places of all passes
+            # before the first round, and keep them in 255 registers.
+            tid = I32(cuda.threadIdx.x + zero[0])
+            if first + i * n_frames < rows[row, N_BANDS]:
+                if not load(y, rows, row, first + i * n_frames, shared, tid):
+                    state[LOST, row] = 1
+                cuda.syncthreads()
+                if removes_dc:
+                    means_of(shared, scratch, means, tid)
+                if has_energy:
+                    at = energy_row + i * n_frames
+                    energies_of(shared, means, window, scratch, tile, at, tid)
+                fft(shared, means, window, twiddles, tid)
+                power(shared, twiddles, tid)
+                cuda.syncthreads()
+                bands(shared, spans, weights, tile, i * n_frames, tid)
+        cuda.syncthreads()
+        tid = I32(cuda.threadIdx.x)
+        peak = store(tile, rows, row, first, out, tid)
+        if finds_peak:
+            scratch[tid] = peak
+            cuda.syncthreads()
+            if tid == 0:
+                for other in range(1, n_threads):
+                    peak = max(peak, scratch[other])
+                cuda.atomic.max(state, (PEAK, row), peak)
+
+    return line
+
+
+# what follows the line: features of whole signals
+
+#: threads of a block there, and those of them that take neighbouring features
+THREADS, _NEIGHBOURS = 256, 32
+
+
+def neighbours(ending: Ending) -> int:
+    """How many neighbouring features a block of `statistics_of` takes."""
+    return _NEIGHBOURS if ending.is_turned and not ending.over_all else 1
+
+
+def _found_of(ending: Ending) -> Any:
+    """Make the function that gives feature c of frame t as the line left it, in its range."""
+    n_found, is_turned, energy_at = ending.n_found, ending.is_turned, ending.energy_at
+    is_raised, is_relative = ending.extent is not None, ending.is_relative
+    extent, fixed = F32(ending.extent or 0), F32(ending.peak or 0)
+    has_fixed = ending.peak is not None
+
+    @device
+    def found(source: Any, rows: Any, state: Any, row: int, c: Any, t: Any) -> Any:
+        start = rows[row, FIRST] * n_found
+        at = start + t * n_found + c if is_turned else start + c * rows[row, N_PLACES] + t
+        value = source[at]
+        if c != energy_at:
+            if is_raised:
+                value = max(value, (fixed if has_fixed else state[PEAK, row]) - extent)
+            if is_relative:
+                value -= state[PEAK, row]
+        return value
+
+    return found
+
+
+@lru_cache(maxsize=16)
+def cepstra_of(ending: Ending, n_mfcc: int) -> Any:
+    """Make the kernel of the cosine transform: block (x, y) takes coefficients of signal y."""
+    found, n_mels = _found_of(ending), ending.n_found - (ending.energy_at >= 0)
+    has_energy, is_turned = ending.energy_at >= 0, ending.is_turned
+    energy_at = n_mfcc - 1 if ending.energy_last else 0
+
+    @kernel
+    def cepstra(source: Any, rows: Any, state: Any, matrix: Any, out: Any) -> None:
+        row, unit = cuda.blockIdx.y, cuda.blockIdx.x * THREADS + cuda.threadIdx.x
+        n_frames = rows[row, N_BANDS]
+        if unit >= n_frames * n_mfcc:
+            return
+        t, c = _split(unit, n_mfcc)
+        if not is_turned:
+            c, t = _split(unit, n_frames)
+        if has_energy and c == energy_at:
+            total = found(source, rows, state, row, n_mels, t)
+        else:
+            total = F32(0)
+            for m in range(n_mels):
+                total += matrix[c, m] * found(source, rows, state, row, m, t)
+        out[rows[row, FIRST] * n_mfcc + unit] = total
+
+    return cepstra
+
+
+@lru_cache(maxsize=16)
+def statistics_of(ending: Ending) -> Any:
+    """Make the kernel of means and scales: block (x, y) takes some features of signal y."""
+    found, n_found, over_all = _found_of(ending), ending.n_found, ending.over_all
+    is_std, ddof = ending.normalize == "std", ending.ddof
+    var_eps, std_eps = F32(ending.var_eps), F32(ending.std_eps)
+    n_neighbours = neighbours(ending)
+    n_shares = THREADS // n_neighbours
+
+    @device
+    def value(source: Any, rows: Any, state: Any, row: int, c: Any, i: Any) -> Any:
+        """Value i of those that feature c, or all of them, have."""
+        t = i
+        if over_all:
+            t, c = _split(i, n_found)
+        return found(source, rows, state, row, c, t)
+
+    @device
+    def total(own: Any, scratch: Any, tid: int) -> Any:
+        """The sum of what the threads of a feature have, for all of them."""
+        cuda.syncthreads()
+        scratch[tid] = own
+        n = n_shares
+        while n > 1:
+            n //= 2
+            cuda.syncthreads()
+            if tid < n * n_neighbours:
+                scratch[tid] += scratch[tid + n * n_neighbours]
+        cuda.syncthreads()
+        return scratch[tid % n_neighbours]
+
+    @kernel
+    def statistics(source: Any, rows: Any, state: Any, stats: Any) -> None:
+        scratch = cuda.shared.array(THREADS, F32)
+        tid, row = I32(cuda.threadIdx.x), cuda.blockIdx.y
+        share, c = _split(tid, n_neighbours)
+        c = U32(c + cuda.blockIdx.x * n_neighbours)
+        n = I32(rows[row, N_BANDS] * (n_found if over_all else 1))
+        if c >= n_found:
+            n = I32(0)
+        first, own = F32(0), F32(0)
+        if n > 0:
+            first = value(source, rows, state, row, c, 0)
+        for i in range(I32(share), n, I32(n_shares)):
+            own += value(source, rows, state, row, c, i) - first
+        mean, scale = first + total(own, scratch, tid) / F32(n if n > 1 else 1), F32(1)
+        if is_std:
+            own = F32(0)
+            for i in range(I32(share), n, I32(n_shares)):
+                above = value(source, rows, state, row, c, i) - mean
+                own += above * above
+            variance = total(own, scratch, tid) / F32(n - ddof if n - ddof > 1 else 1)
+            divisor = math.sqrt(variance + var_eps) + std_eps
+            if divisor > 0:
+                scale = F32(1) / divisor
+        if share == 0 and c < n_found:
+            stats[row, c, 0] = mean
+            stats[row, c, 1] = scale
+
+    return statistics
+
+
+@lru_cache(maxsize=16)
+def finish_of(ending: Ending, is_in_place: bool) -> Any:
+    """Make the kernel that writes the result: block (x, y) takes a part of signal y's."""
+    found, n_features, is_turned = _found_of(ending), ending.n_features, ending.is_turned
+    is_normal, is_scaled, over_all = bool(ending.normalize), ending.is_scaled, ending.over_all
+    n_found, is_stacked, step = ending.n_found, ending.stack is not None, 1
+    n_before, fills, pad_value = 0, ending.stack_ends == "pad", F32(ending.pad_value)
+    if ending.stack is not None:
+        length, step = ending.stack
+        n_before = (length - 1) // 2 if ending.stack_ends == "edge" else 0
+
+    @kernel
+    def finish(source: Any, rows: Any, state: Any, stats: Any, factors: Any, out: Any) -> None:
+        row, unit = cuda.blockIdx.y, cuda.blockIdx.x * THREADS + cuda.threadIdx.x
+        n_out = rows[row, N_OUT]
+        if unit >= n_out * n_features:
+            return
+        t, q = _split(unit, n_features)
+        if not is_turned:
+            q, t = _split(unit, n_out)
+        if t >= rows[row, N_VALID]:
+            if not is_in_place:
+                out[rows[row, FIRST_OUT] * n_features + unit] = pad_value
+            return
+        frame, c, is_beyond = I32(t), q, False
+        if is_stacked:
+            part, c = _split(q, n_found)
+            frame = I32(t * step + part) - n_before
+            is_beyond = fills and frame >= rows[row, N_BANDS]
+            frame = I32(min(max(frame, 0), rows[row, N_BANDS] - 1))
+        value = found(source, rows, state, row, c, frame)
+        if is_normal:
+            s = U32(0 if over_all else c)
+            value = (value - stats[row, s, 0]) * stats[row, s, 1]
+        if is_beyond:
+            value = pad_value
+        if is_scaled:
+            value = (value + factors[0, q]) * factors[1, q]
+        out[rows[row, FIRST_OUT] * n_features + unit] = value
+
+    return finish
+
+
+# is there a GPU?
+
+
+#: the process that has begun to use the GPU
+_owner: int | None = None
+
+
+def check() -> None:
+    """Begin to use the GPU.
+
+    Raises
+    ------
+    ParameterError
+        If there is no package, no driver, a driver that is too old, or no GPU.
+    RuntimeError
+        If the GPU was in use in the process from which this one was forked.
+    """
+    global _owner
+    if _owner == os.getpid():
+        return
+    if _owner is not None:
+        raise RuntimeError(
+            "this process was forked from one that uses the GPU, which CUDA does not allow; start "
+            'it with multiprocessing\'s "spawn" method, or use engine="auto" here'
+        )
+    _look_for_gpu()
+    _owner = os.getpid()
+
+
+def _look_for_gpu() -> None:
+    if config.ENABLE_CUDASIM:
+        return
+    if _package() is None:
+        raise ParameterError(
+            'engine="cuda" needs a package for CUDA: pip install "fastmel[cu13]", or '
+            '"fastmel[cu12]" for a driver older than 580'
+        )
+    try:
+        has_version = _driver_version()
+        has_gpu = len(cuda.gpus) > 0
+    except Exception as error:
+        raise ParameterError(_explained(str(error))) from error
+    needs_version = int(version("cuda-bindings").partition(".")[0])
+    if has_version[0] < needs_version:
+        raise ParameterError(
+            f"the NVIDIA driver is for CUDA {has_version[0]}.{has_version[1]}, and the installed "
+            f"packages are for CUDA {needs_version}: update the driver, or install "
+            f'"fastmel[cu{has_version[0]}]"'
+        )
+    if not has_gpu:
+        raise ParameterError(_explained("CUDA_ERROR_NO_DEVICE"))
+    cuda.current_context()
+
+
+def _explained(problem: str) -> str:
+    """Say in a sentence what keeps CUDA from starting."""
+    if "NO_DEVICE" in problem:
+        return (
+            "the NVIDIA driver finds no GPU here (CUDA_VISIBLE_DEVICES may hide it); "
+            'use engine="auto"'
+        )
+    if "driver library" in problem:
+        return 'there is no NVIDIA driver here (libcuda); install one, or use engine="auto"'
+    if "INSUFFICIENT_DRIVER" in problem or "SYSTEM_DRIVER_MISMATCH" in problem:
+        return (
+            "the NVIDIA driver is too old for the installed packages; update it, or install "
+            '"fastmel[cu12]"'
+        )
+    reason = " ".join(problem.split())
+    return f'CUDA does not start: {reason}; repair the driver, or use engine="auto"'
+
+
+def _package() -> str | None:
+    """The package that compiles, and its version."""
+    for package in ("numba-cuda-mlir", "numba-cuda"):
+        try:
+            return f"{package} {version(package)}"
+        except PackageNotFoundError:
+            continue
+    return None
+
+
+def _driver_version() -> tuple[int, int]:
+    """The newest CUDA that the driver knows."""
+    from cuda.bindings import driver
+
+    result, number = driver.cuDriverGetVersion()
+    if result != driver.CUresult.CUDA_SUCCESS:
+        raise OSError(result.name)
+    return number // 1000, number % 1000 // 10
+
+
+def describe() -> str:
+    """Say which GPU there is and what compiles for it, or why none can be used."""
+    try:
+        check()
+    except (ParameterError, RuntimeError) as error:
+        return f"none: {error}"
+    if config.ENABLE_CUDASIM:
+        return "simulated by Numba"
+    gpu = cuda.get_current_device()
+    name = gpu.name.decode() if isinstance(gpu.name, bytes) else gpu.name
+    capability = ".".join(map(str, gpu.compute_capability))
+    driver = ".".join(map(str, _driver_version()))
+    return f"{name}, compute capability {capability}, driver for CUDA {driver}, {_package()}"

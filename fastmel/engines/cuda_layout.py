@@ -1,0 +1,361 @@
+"""Where everything is on the GPU: a configuration as the numbers that kernels are compiled for.
+
+Pure arithmetic, without a CUDA package: the kernels in ``cuda.py`` take their index maps from here,
+and so does the model that counts bank conflicts in the tests.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .plan import MelPlan, SpectrumPlan
+
+if TYPE_CHECKING:
+    from fastmel.frontends.config import MelConfig
+
+__all__ = ["Ending", "Layout", "Signal", "place", "source", "target", "twiddles", "why_not"]
+
+#: lengths of an FFT that the passes are made for
+SHORTEST, LONGEST = 16, 4096
+#: frames of a block's tile: 64 bytes of each band's line, two sectors of memory
+_TILE = 16
+#: complex points that a block transforms at once: 32 kB of shared memory
+_POINTS = 4096
+#: complex points of a thread in a pass, where they come out even: 16 registers
+_POINTS_OF_THREAD = 8
+_WARP, _BANKS = 32, 32
+#: shared memory that a block has on every GPU, in bytes
+_SHARED = 48 << 10
+
+
+def why_not(plan: MelPlan | SpectrumPlan, dtype: np.dtype[Any]) -> str | None:
+    """Say what keeps the GPU from computing ``plan`` on such samples; None if nothing."""
+    if isinstance(plan, SpectrumPlan):
+        return "computes mel spectrograms only, no spectra"
+    spectrum, n_fft = plan.spectrum, plan.spectrum.n_fft
+    if dtype not in (np.float16, np.float32):
+        return f"computes in float32, and the samples are {dtype}: give them as float32"
+    if not SHORTEST <= n_fft <= LONGEST or n_fft % 2 or not radices(n_fft // 2):
+        return (
+            f"needs an even n_fft from {SHORTEST} to {LONGEST} with no prime factor above 5, "
+            f"not {n_fft}"
+        )
+    if spectrum.conditioning and spectrum.conditioning.dither:
+        return "adds no noise: it needs dither=0"
+    if plan.log is not None and plan.log.amin + plan.log.added < np.finfo(np.float32).tiny:
+        return f"needs an amin of at least {np.finfo(np.float32).tiny}"
+    if 4 * 2 * (plan.n_mels + 1) > _SHARED // 2:
+        return f"needs at most {_SHARED // 16 - 1} mel bands, not {plan.n_mels}"
+    return None
+
+
+class Signal(NamedTuple):
+    """The lengths of one signal on its way, in samples and in frames."""
+
+    n_given: int
+    #: with repetitions; with zeros and pre-emphasis
+    n_filled: int
+    n_signal: int
+    n_bands: int
+    #: frames of the result, and those of them that are no padding
+    n_out: int
+    n_valid: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The numbers that the kernel of the line is compiled for.
+
+    In shared memory, the frames that a block transforms at once lie side by side: the values of one
+    point, or of one bin, for all of them. Threads of a warp are neighbours in that order.
+    """
+
+    n_fft: int
+    hop_length: int
+    #: position of the first frame's first sample
+    origin: int
+    #: samples of padding, and the number of its mode
+    before: int
+    after: int
+    pad_mode: int
+    #: samples of a frame that the mean and the pre-emphasis see, and the latter's factor
+    n_taken: int
+    removes_dc: bool
+    preemphasis: float
+    #: pre-emphasis of the signal, and whether its first sample is lost
+    signal_preemphasis: float
+    drops_first: bool
+    #: whether a signal may be repeated
+    repeats: bool
+    power: float
+    power_offset: float
+    n_mels: int
+    #: None, or amin, added, factor, offset, floor
+    log: tuple[float, float, float, float, float] | None
+    #: None, "raw" or "windowed"; the feature that it is, factor of the samples, smallest value
+    energy: str | None
+    energy_at: int
+    energy_scale: float
+    energy_floor: float
+    #: (n_frames, n_features) rather than (n_features, n_frames)
+    is_turned: bool
+    finds_peak: bool
+    pad_value: float
+    #: frames of a tile, and how many of them are transformed at once: powers of two
+    n_tile: int
+    n_frames: int
+
+    @classmethod
+    def of(cls, config: "MelConfig", plan: MelPlan, ending: "Ending") -> "Layout":
+        """Lay a configuration out."""
+        from fastmel.kernels.frames import PAD_MODES
+
+        spectrum, log, steps = plan.spectrum, plan.log, plan.spectrum.conditioning
+        layout = cls(
+            n_fft=spectrum.n_fft,
+            hop_length=spectrum.hop_length,
+            origin=spectrum.start - spectrum.before,
+            before=spectrum.before,
+            after=spectrum.after,
+            pad_mode=PAD_MODES[spectrum.pad_mode],
+            n_taken=spectrum.n_taken,
+            removes_dc=spectrum.remove_dc,
+            preemphasis=spectrum.preemphasis,
+            signal_preemphasis=steps.preemphasis if steps else 0.0,
+            drops_first=steps is not None and steps.drops_first,
+            repeats=config.repeat,
+            power=plan.power,
+            power_offset=plan.power_offset,
+            n_mels=plan.n_mels,
+            log=None if log is None else (log.amin, log.added, log.factor, log.offset, log.floor),
+            energy=config.energy,
+            energy_at=0 if ending.energy_at == 0 else plan.n_mels,
+            energy_scale=config.scale if config.energy == "raw" else 2.0,
+            energy_floor=plan.energy_floor,
+            is_turned=config.layout == "frames_first",
+            finds_peak=ending.needs_peak,
+            pad_value=config.pad_value,
+            n_tile=_TILE,
+            n_frames=_TILE,
+        )
+        return layout._fitted()
+
+    def _fitted(self) -> "Layout":
+        """The same with as many frames as fit into the shared memory."""
+        layout = self
+        while layout.n_frames > 1 and (
+            layout.n_frames * layout.n_points > _POINTS or layout.n_bytes > _SHARED
+        ):
+            layout = replace(layout, n_frames=layout.n_frames // 2)
+        while layout.n_bytes > _SHARED:
+            layout = replace(layout, n_tile=layout.n_tile // 2)
+        return layout
+
+    @property
+    def n_points(self) -> int:
+        """Complex points of the FFT of half the length."""
+        return self.n_fft // 2
+
+    @property
+    def radices(self) -> tuple[int, ...]:
+        """The passes of the FFT."""
+        return radices(self.n_points)
+
+    @property
+    def n_threads(self) -> int:
+        """Threads of a block."""
+        n_warps = -(-self.n_frames * self.n_points // (_POINTS_OF_THREAD * _WARP))
+        return _WARP * n_warps
+
+    @property
+    def n_features(self) -> int:
+        """Values of a frame: bands, and the energy."""
+        return self.n_mels + (self.energy is not None)
+
+    @property
+    def first_band(self) -> int:
+        """The feature that the first band is."""
+        return int(self.energy is not None and self.energy_at == 0)
+
+    @property
+    def skew(self) -> int:
+        """After how many points a place is left out, as a power of two (see `place`)."""
+        return 3 if self.n_points % 2 == 0 else 30
+
+    @property
+    def half(self) -> int:
+        """Values of the real parts; the imaginary ones follow."""
+        n_places: int = place(self.n_points, self.skew) + 1
+        return self.n_frames * n_places
+
+    @property
+    def height(self) -> int:
+        """Samples of a row: as many as a frame shares with none of the frames after it."""
+        return min(self.hop_length, self.n_fft)
+
+    @property
+    def row_pitch(self) -> int:
+        """Values from one row of samples to the next, so that the frames' are in other banks."""
+        return self.height + (2 * _BANKS // self.n_frames - self.height) % _BANKS
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of samples that the frames need."""
+        return self.n_frames - 1 + -(-self.n_fft // self.height)
+
+    @property
+    def n_shared(self) -> int:
+        """Values of shared memory for samples, spectra and powers, one after the other."""
+        return max(2 * self.half, self.n_rows * self.row_pitch)
+
+    @property
+    def tile_pitch(self) -> int:
+        """Values from one feature to the next in the tile: odd, for reading either way."""
+        return self.n_tile + 1
+
+    @property
+    def n_scratch(self) -> int:
+        """Values of shared memory in which threads add up what they have."""
+        is_used = self.removes_dc or self.energy or self.finds_peak
+        return self.n_threads if is_used else 1
+
+    @property
+    def n_bytes(self) -> int:
+        """Shared memory of a block."""
+        n_values = self.n_shared + self.n_features * self.tile_pitch + self.n_scratch
+        return 4 * (n_values + self.n_frames + 1)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The numbers of the steps that follow the line (see ``frontends/features.py``)."""
+
+    #: features of a frame as they are found, and in the result
+    n_found: int
+    n_features: int
+    is_turned: bool
+    #: the feature that is the energy and no band, or -1
+    energy_at: int
+    #: None, or how far below the largest value, which may be fixed
+    extent: float | None
+    peak: float | None
+    is_relative: bool
+    n_mfcc: int | None
+    energy_last: bool
+    #: None, "mean" or "std"
+    normalize: str | None
+    over_all: bool
+    ddof: int
+    var_eps: float
+    std_eps: float
+    #: None, or length and step; what is beyond the ends
+    stack: tuple[int, int] | None
+    stack_ends: str
+    is_scaled: bool
+    pad_value: float
+
+    @classmethod
+    def of(cls, config: "MelConfig", plan: MelPlan) -> "Ending":
+        """The steps of a configuration."""
+        has_energy = config.energy is not None
+        energy_at = -1
+        if has_energy:
+            is_last = config.energy_last or config.n_mfcc is not None
+            energy_at = config.n_mels if is_last else 0
+        extent = peak = None
+        if config.top_db is not None and plan.log is not None:
+            extent = config.top_db * config.power / 20 * plan.log.factor
+            peak = None if config.peak is None else (config.peak + plan.shift) * plan.gain
+        return cls(
+            n_found=config.n_mels + has_energy,
+            n_features=config.n_features,
+            is_turned=config.layout == "frames_first",
+            energy_at=energy_at,
+            extent=extent,
+            peak=peak,
+            is_relative=config.ref == "max" and config.log is not None,
+            n_mfcc=config.n_mfcc,
+            energy_last=config.energy_last,
+            normalize=config.normalize,
+            over_all=config.normalize_over == "all",
+            ddof=config.ddof,
+            var_eps=config.var_eps,
+            std_eps=config.std_eps,
+            stack=config.stack,
+            stack_ends=config.stack_ends,
+            is_scaled=not plan.is_scaled and (config.offset, config.gain) != (0, 1),
+            pad_value=config.pad_value,
+        )
+
+    @property
+    def after_cepstra(self) -> "Ending":
+        """The steps that are left when there are cepstra in place of bands."""
+        n_found = self.n_mfcc or self.n_found
+        return replace(
+            self, n_found=n_found, energy_at=-1, extent=None, is_relative=False, n_mfcc=None
+        )
+
+    @property
+    def needs_peak(self) -> bool:
+        """Whether a signal's largest value is asked for."""
+        return self.is_relative or (self.extent is not None and self.peak is None)
+
+    @property
+    def has_range(self) -> bool:
+        """Whether values depend on the largest."""
+        return self.is_relative or self.extent is not None
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the result has the place and shape of what the line writes."""
+        return self.n_mfcc is None and self.stack is None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether what the line writes are the features."""
+        return self.is_in_place and not (self.has_range or self.normalize or self.is_scaled)
+
+
+def radices(n_points: int) -> tuple[int, ...]:
+    """Split a product of 2, 3 and 5 into radices up to 8, the largest first; () if it is none."""
+    n_twos = (n_points & -n_points).bit_length() - 1
+    rest, odd = n_points >> n_twos, []
+    for radix in (5, 3):
+        while rest % radix == 0:
+            rest //= radix
+            odd.append(radix)
+    if rest != 1:
+        return ()
+    n_eights = n_twos // 3 if n_twos % 3 != 1 else max(n_twos // 3 - 1, 0)
+    n_fours, n_pairs = divmod(n_twos - 3 * n_eights, 2)
+    return tuple(sorted([8] * n_eights + [4] * n_fours + [2] * n_pairs + odd, reverse=True))
+
+
+def place(point: Any, skew: int) -> Any:
+    """Where a point is, in units of all frames: a gap follows every ``2**skew`` points."""
+    return point + (point >> skew)
+
+
+def source(j: Any, k: int, n_butterflies: int) -> Any:
+    """The point that butterfly ``j`` reads as its input ``k`` (Stockham's order)."""
+    return j + k * n_butterflies
+
+
+def target(j: Any, k: int, radix: int, stride: int) -> Any:
+    """The point that butterfly ``j`` writes as its output ``k``."""
+    return j // stride * (stride * radix) + j % stride + k * stride
+
+
+def twiddles(layout: Layout) -> NDArray[np.float32]:
+    """The twiddles (2, n) of the passes after the first, then those of the real FFT's end."""
+    turns, stride = [], layout.radices[0]
+    for radix in layout.radices[1:]:
+        k, j = np.ogrid[1:radix, :stride]
+        turns.append((k * j / (stride * radix)).ravel())
+        stride *= radix
+    turns.append(np.arange(layout.n_points // 2 + 1) / layout.n_fft)
+    angles = -2 * math.pi * np.concatenate(turns)
+    return np.stack([np.cos(angles), np.sin(angles)]).astype(np.float32)

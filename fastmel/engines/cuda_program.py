@@ -1,0 +1,294 @@
+"""A configuration on an NVIDIA GPU: its tables, memory and streams, and the launches of kernels.
+
+NumPy's arrays are computed part by part, on two streams in turns, so that copies and kernels
+overlap. Arrays that are on the GPU already are computed in place on their stream.
+"""
+
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastmel import util
+from fastmel.exceptions import ParameterError
+
+from . import cuda_layout
+from .cuda import (
+    FIRST,
+    FIRST_OUT,
+    LOST,
+    N_BANDS,
+    N_FILLED,
+    N_GIVEN,
+    N_OUT,
+    N_PLACES,
+    N_SIGNAL,
+    N_VALID,
+    OFFSET,
+    PEAK,
+    THREADS,
+    cepstra_of,
+    check,
+    cuda,
+    finish_of,
+    line_of,
+    neighbours,
+    statistics_of,
+)  # fmt: skip
+from .cuda_layout import Ending, Layout, Signal
+from .plan import MelPlan
+
+if TYPE_CHECKING:
+    from fastmel.frontends.config import MelConfig
+
+__all__ = ["Program"]
+
+F32, I32 = np.float32, np.int32
+
+#: signals of a launch
+_MOST_ROWS = 65535
+#: bytes that are copied while those before them are computed
+_PART = 8 << 20
+#: one host call at a time: calls share the memory for their copies
+_lock = threading.Lock()
+
+
+class Program:
+    """A configuration compiled for the GPU, with its tables there."""
+
+    def __init__(
+        self, config: "MelConfig", plan: MelPlan, cosines: NDArray[np.float64] | None = None
+    ) -> None:
+        """Lay it out; cosines: the (n_mfcc, n_mels) transform of a configuration with cepstra."""
+        self.dtype = np.dtype(config.dtype or F32)
+        if self.dtype == np.float64:
+            raise ParameterError(
+                'engine="cuda" computes in float32; use dtype="float32" or "float16", '
+                'or engine="auto" for float64'
+            )
+        self.ending = Ending.of(config, plan)
+        self.layout = Layout.of(config, plan, self.ending)
+        spans, weights = plan.bands.spans.T, plan.bands.weights
+        tables = [
+            (plan.spectrum.window / 2).astype(F32),  # half of what the end of the real FFT doubles
+            cuda_layout.twiddles(self.layout),
+            np.stack([*spans, np.cumsum(spans[1]) - spans[1]]).astype(I32),
+            np.append(weights, F32(0)),
+        ]
+        factors = np.empty((2, config.n_features), dtype=F32)
+        factors[0], factors[1] = config.offset, config.gain
+        self._tables = tables, factors, None if cosines is None else _in_order(cosines, config)
+        self._on_device: dict[int, Any] = {}
+
+    def on_host(
+        self,
+        signals: Sequence[NDArray[Any]],
+        lengths: Sequence[Signal],
+        results: Sequence[NDArray[Any]],
+    ) -> None:
+        """Write the features of signals (samples,) into arrays, C-contiguous in two axes.
+
+        Copies of one part of the signals run while another is computed.
+
+        Raises
+        ------
+        ParameterError
+            If a sample is NaN or infinite.
+        MemoryError
+            If a signal is too long for the GPU's memory.
+        """
+        check()
+        with _told_plainly(), _lock:
+            rooms = _rooms()
+            ends: list[Callable[[], None]] = []
+            try:
+                for i, part in enumerate(self._parts(lengths)):
+                    if len(ends) == len(rooms):
+                        ends.pop(0)()
+                    room = rooms[i % len(rooms)]
+                    ends.append(self._start(room, signals[part], lengths[part], results[part]))
+                for end in ends:
+                    end()
+            finally:
+                for room in rooms:
+                    room.stream.synchronize()
+
+    def _parts(self, lengths: Sequence[Signal]) -> Iterator[slice]:
+        """Divide signals into parts of a size that hides the copies."""
+        first = n_bytes = 0
+        for i, signal in enumerate(lengths):
+            n_bytes += 4 * max(signal.n_given, signal.n_out * self.ending.n_features)
+            if n_bytes >= _PART or i + 1 - first == _MOST_ROWS or i + 1 == len(lengths):
+                yield slice(first, i + 1)
+                first, n_bytes = i + 1, 0
+
+    def _start(
+        self,
+        room: "_Room",
+        signals: Sequence[NDArray[Any]],
+        lengths: Sequence[Signal],
+        results: Sequence[NDArray[Any]],
+    ) -> Callable[[], None]:
+        """Start one part on a stream; return what waits for it and fetches the results."""
+        offsets = _starts([signal.n_given for signal in lengths])
+        given = room.array("given", (offsets[-1],), F32, cuda.pinned_array)
+        for y, low, high in zip(signals, offsets, offsets[1:], strict=False):
+            given[low:high] = y
+        y = room.array("samples", given.shape, F32)
+        y.copy_to_device(given, stream=room.stream)
+        places = [self.ending.n_features * n for n in _starts([s.n_out for s in lengths])]
+        out = room.array("results", (places[-1],), self.dtype)
+        state = self._launch(room, y, offsets, lengths, out)
+        found = room.array("found", out.shape, self.dtype, cuda.pinned_array)
+        left = room.array("left", state.shape, F32, cuda.pinned_array)
+        out.copy_to_host(found, stream=room.stream)
+        state.copy_to_host(left, stream=room.stream)
+
+        def end() -> None:
+            room.stream.synchronize()
+            for signal, is_lost in zip(signals, left[LOST], strict=True):
+                if is_lost:
+                    util.valid_audio(signal)  # raises
+            for result, low, high in zip(results, places, places[1:], strict=False):
+                result.reshape(-1)[:] = found[low:high]
+
+        return end
+
+    def _launch(
+        self, room: "_Room", y: Any, offsets: Sequence[int], lengths: Sequence[Signal], out: Any
+    ) -> Any:
+        """Put the kernels on a stream; return what they leave of each signal."""
+        ending, layout, stream = self.ending, self.layout, room.stream
+        tables, factors, cosines = self._constants()
+        is_in_place = ending.is_empty or (
+            ending.is_in_place
+            and self.dtype == F32
+            and all(signal.n_bands <= signal.n_out for signal in lengths)
+        )
+        table = _table(offsets, lengths, is_in_place)
+        n_rows, n_places = len(table), int(table[:, N_PLACES].sum())
+        before = np.zeros((2, n_rows), dtype=F32)
+        before[PEAK] = -np.inf
+        rows, state = room.uploaded("rows", table), room.uploaded("state", before)
+
+        def run(kernel: Any, n_blocks: int, n_threads: int, *args: Any) -> None:
+            if n_blocks:
+                kernel[(n_blocks, n_rows), n_threads, stream](*args)
+
+        def run_on_each(kernel: Any, column: int, n_values: int, *args: Any) -> None:
+            n_units = int(table[:, column].max()) * n_values
+            run(kernel, -(-n_units // THREADS), THREADS, *args)
+
+        bands = out if is_in_place else room.array("bands", (n_places * ending.n_found,), F32)
+        n_tiles = -(-int(table[:, N_PLACES].max()) // layout.n_tile)
+        run(line_of(layout), n_tiles, layout.n_threads, y, rows, *tables, bands, state)
+        if is_in_place and ending.is_empty:
+            return state
+        if ending.n_mfcc is not None:
+            cepstra = room.array("cepstra", (n_places * ending.n_mfcc,), F32)
+            kernel = cepstra_of(ending, ending.n_mfcc)
+            run_on_each(kernel, N_BANDS, ending.n_mfcc, bands, rows, state, cosines, cepstra)
+            bands, ending = cepstra, ending.after_cepstra
+        stats = room.array("statistics", (n_rows, ending.n_found, 2), F32)
+        if ending.normalize:
+            n_blocks = 1 if ending.over_all else -(-ending.n_found // neighbours(ending))
+            run(statistics_of(ending), n_blocks, THREADS, bands, rows, state, stats)
+        kernel = finish_of(ending, is_in_place)
+        run_on_each(kernel, N_OUT, ending.n_features, bands, rows, state, stats, factors, out)
+        return state
+
+    def _constants(self) -> tuple[Any, Any, Any]:
+        """The tables on the current device."""
+        device_id = cuda.gpus.current.id
+        if device_id not in self._on_device:
+            tables, factors, cosines = self._tables
+            self._on_device[device_id] = (
+                [cuda.to_device(table) for table in tables],
+                cuda.to_device(factors),
+                None if cosines is None else cuda.to_device(cosines),
+            )
+        constants: tuple[Any, Any, Any] = self._on_device[device_id]
+        return constants
+
+
+def _in_order(cosines: NDArray[np.float64], config: "MelConfig") -> NDArray[np.float32]:
+    """The cosine transform with its rows where the coefficients go."""
+    if config.energy_last:
+        cosines = np.roll(cosines, -1, axis=0)
+        if config.energy is None:
+            cosines[-1] *= math.sqrt(2)
+    return cosines.astype(F32)
+
+
+def _starts(lengths: Sequence[int]) -> list[int]:
+    """Where each of some things begins that lie one after the other, and where the last ends."""
+    return [0, *accumulate(lengths)]
+
+
+def _table(
+    offsets: Sequence[int], lengths: Sequence[Signal], is_in_place: bool
+) -> NDArray[np.int64]:
+    """The table of signals (n, 10) whose results lie one after the other."""
+    table = np.empty((len(lengths), 10), dtype=np.int64)
+    table[:, OFFSET] = offsets[: len(lengths)]
+    columns = [N_GIVEN, N_FILLED, N_SIGNAL, N_BANDS, N_OUT, N_VALID]
+    table[:, columns] = lengths
+    table[:, FIRST_OUT] = np.cumsum(table[:, N_OUT]) - table[:, N_OUT]
+    if is_in_place:
+        table[:, N_BANDS] = np.minimum(table[:, N_BANDS], table[:, N_OUT])
+    table[:, N_PLACES] = table[:, N_OUT if is_in_place else N_BANDS]
+    table[:, FIRST] = np.cumsum(table[:, N_PLACES]) - table[:, N_PLACES]
+    return table
+
+
+class _Room:
+    """Memory for the calls on one stream, kept and grown."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self._kept: dict[str, tuple[Any, tuple[int, ...], Any]] = {}
+
+    def array(
+        self, name: str, shape: tuple[int, ...], dtype: Any, make: Any = cuda.device_array
+    ) -> Any:
+        """Memory for an array of this name, whose values are lost at the next call."""
+        key, size = f"{name} {np.dtype(dtype)}", max(math.prod(shape), 1)
+        buffer, kept_shape, view = self._kept.get(key, (None, None, None))
+        if kept_shape != shape:
+            if buffer is None or buffer.size < size:
+                buffer = make(size, dtype)
+            view = buffer[: math.prod(shape)].reshape(shape)
+            self._kept[key] = buffer, shape, view
+        return view
+
+    def uploaded(self, name: str, values: NDArray[Any]) -> Any:
+        """A copy of an array on the device."""
+        on_device = self.array(name, values.shape, values.dtype)
+        on_device.copy_to_device(values, stream=self.stream)
+        return on_device
+
+
+@cache
+def _rooms() -> tuple[_Room, _Room]:
+    """Two streams for the copies of NumPy's arrays."""
+    return _Room(cuda.stream()), _Room(cuda.stream())
+
+
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    """Say in a sentence what a CUDA package reports."""
+    try:
+        yield
+    except Exception as error:
+        if "OUT_OF_MEMORY" in str(error).upper():
+            raise MemoryError(
+                "the GPU's memory is too small for this call; give fewer or shorter signals at a "
+                'time, or use engine="auto"'
+            ) from error
+        raise
