@@ -80,7 +80,7 @@ class Cluster:
         self._client.close()
 
     def make_shards(
-        self, plan: Plan, shards: Sequence[int], *, timeout: float | None
+        self, plan: Plan, shards: Sequence[int], *, timeout: float | None, max_failures: float
     ) -> Generator[Report | None]:
         """Make shards on the workers (see :func:`fastmel.corpus.executors.make_shards`).
 
@@ -92,6 +92,8 @@ class Cluster:
             Which.
         timeout : float, optional
             Seconds that an item may take, twice: a worker that needs longer ends itself.
+        max_failures : float
+            Failed items of a shard that are too many.
         """
         folder = str(plan.path.absolute())
         self._check(folder, plan.digest)
@@ -99,7 +101,7 @@ class Cluster:
         def submit(shard: int) -> Future[Report]:
             executor = self._connected().get_executor(pure=False)
             future: Future[Report] = executor.submit(
-                _sendable(), "make_shard", folder, shard, plan.digest, timeout
+                _sendable(), "make_shard", folder, shard, plan.digest, timeout, max_failures
             )
             return future
 
@@ -203,13 +205,15 @@ def check_worker(folder: str, digest: str) -> None:
     plan.check_versions()
 
 
-def make_shard(folder: str, index: int, digest: str, timeout: float | None) -> Report:
+def make_shard(
+    folder: str, index: int, digest: str, timeout: float | None, max_failures: float
+) -> Report:
     """Make a shard in a thread of a worker."""
     check_worker(folder, digest)
     fastmel.set_num_threads(1)
     journal = attempts.attempt_path(Path(folder), index)
     with _limited(journal, timeout):
-        return run_shard(folder, index, attempt=journal)
+        return run_shard(folder, index, attempt=journal, max_failures=max_failures)
 
 
 @contextlib.contextmanager

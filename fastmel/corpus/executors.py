@@ -5,6 +5,8 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from typing import Any
 
+from fastmel.corpus.work import TooManyFailures
+
 __all__ = ["Report", "make_shards"]
 
 #: tries of a shard whose workers die
@@ -41,6 +43,8 @@ def make_shards(
     ------
     OSError
         If the output cannot be written.
+    TooManyFailures
+        If too many items of a shard failed.
     RuntimeError
         If a shard was given up.
     """
@@ -56,7 +60,7 @@ def make_shards(
                 shard, tries = live.pop(future)
                 try:
                     report = future.result()
-                except OSError:
+                except (OSError, TooManyFailures):
                     raise
                 except CancelledError:  # whoever kept it was lost
                     waiting.appendleft((shard, tries))

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from fastmel.corpus import durable, executors, slots, sources
 from fastmel.corpus.plan import Plan, differences, freeze, load_plan, plan_of
-from fastmel.corpus.sinks import FORMATS
-from fastmel.corpus.work import report_of, run_shard, warm
+from fastmel.corpus.sinks import FORMATS, sink
+from fastmel.corpus.work import TooManyFailures, report_of, run_shard, warm
 from fastmel.engines.pool import get_num_threads
 from fastmel.exceptions import ParameterError
 
@@ -47,10 +47,6 @@ class Busy(OSError):
 
 class PlanDiffers(ParameterError):
     """The output folder was planned with other options or inputs."""
-
-
-class TooManyFailures(Exception):
-    """More inputs failed than were to be put up with."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +101,10 @@ def check_settings(
 
     if format not in FORMATS:
         raise ParameterError(f"format={format!r} is not one of {', '.join(FORMATS)}")
+    try:
+        sink(format)
+    except ModuleNotFoundError as error:
+        raise ParameterError(str(error)) from None
     for name, value in (("max_duration", max_duration), ("limit", limit)):
         if value is not None and not value > 0:
             raise ParameterError(f"{name}={value!r} is not a positive number")
@@ -274,13 +274,15 @@ def run(
     if not shards:
         return
     if cluster is not None:
-        reports = cluster.make_shards(plan, shards, timeout=timeout)
+        reports = cluster.make_shards(plan, shards, timeout=timeout, max_failures=most)
     elif executor is None:
         slots.prepare()
         warm(plan.transform)  # compiles what is not in the cache, once for all processes
-        reports = slots.make_shards(plan, shards, workers=workers, timeout=timeout, memory=memory)
+        reports = slots.make_shards(
+            plan, shards, workers=workers, timeout=timeout, memory=memory, max_failures=most
+        )
     else:
-        make = partial(run_shard, plan.path.absolute())
+        make = partial(run_shard, plan.path.absolute(), max_failures=most)
         reports = executors.make_shards(
             shards, lambda shard: executor.submit(make, shard), lambda: 2 * workers
         )

@@ -35,7 +35,13 @@ _PATIENCE = 10.0
 
 
 def make_shards(
-    plan: Plan, shards: Sequence[int], *, workers: int, timeout: float | None, memory: int | None
+    plan: Plan,
+    shards: Sequence[int],
+    *,
+    workers: int,
+    timeout: float | None,
+    memory: int | None,
+    max_failures: float,
 ) -> Generator[dict[str, Any] | None]:
     """Make shards in processes.
 
@@ -51,6 +57,8 @@ def make_shards(
         Seconds that an item may take.
     memory : int, optional
         Bytes that a process may have.
+    max_failures : float
+        Failed items of a shard that are too many.
 
     Yields
     ------
@@ -61,10 +69,12 @@ def make_shards(
     ------
     OSError
         If the output cannot be written, or processes die before they do anything.
+    TooManyFailures
+        If too many items of a shard failed.
     """
     waiting = deque(shards)
     deaths: dict[int, int] = {}
-    slots = [_Slot(plan, memory) for _ in range(min(workers, len(waiting)))]
+    slots = [_Slot(plan, memory, max_failures) for _ in range(min(workers, len(waiting)))]
     try:
         while waiting or any(slot.shard is not None for slot in slots):
             for slot in slots:
@@ -87,7 +97,7 @@ def make_shards(
                             f"a file of shard {shard}"
                         ) from None
                     waiting.appendleft(shard)
-                    slots[slots.index(slot)] = _Slot(plan, memory)
+                    slots[slots.index(slot)] = _Slot(plan, memory, max_failures)
                 else:
                     if error is not None:
                         raise error
@@ -103,14 +113,16 @@ def make_shards(
 class _Slot:
     """A process, and what it is at."""
 
-    def __init__(self, plan: Plan, memory: int | None) -> None:
+    def __init__(self, plan: Plan, memory: int | None, max_failures: float) -> None:
         self.shard: int | None = None
         self.cause = ""
         self._plan = plan
         self._journal = Path()
         self._stopwatch = attempts.Stopwatch(self._journal)
         self.connection, far = _context().Pipe()
-        self.process = _context().Process(target=_serve, args=(far, memory), daemon=True)
+        self.process = _context().Process(
+            target=_serve, args=(far, memory, max_failures), daemon=True
+        )
         self.process.start()
         far.close()
 
@@ -184,7 +196,9 @@ def _context() -> Any:
     return context
 
 
-def _serve(pipe: "connection.Connection[Any, Any]", memory: int | None) -> None:
+def _serve(
+    pipe: "connection.Connection[Any, Any]", memory: int | None, max_failures: float
+) -> None:
     """Make the shards that come through the pipe, until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent decides
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -192,7 +206,7 @@ def _serve(pipe: "connection.Connection[Any, Any]", memory: int | None) -> None:
     if memory is not None:
         _limit_memory(memory)
     import fastmel
-    from fastmel.corpus.work import run_shard
+    from fastmel.corpus.work import TooManyFailures, run_shard
 
     fastmel.set_num_threads(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # decoders print what failures tell anyway
@@ -203,8 +217,8 @@ def _serve(pipe: "connection.Connection[Any, Any]", memory: int | None) -> None:
             return
         outcome: tuple[dict[str, Any] | None, Exception | None]
         try:
-            outcome = run_shard(folder, shard, attempt=journal), None
-        except OSError as error:
+            outcome = run_shard(folder, shard, attempt=journal, max_failures=max_failures), None
+        except (OSError, TooManyFailures) as error:
             outcome = None, error
         except Exception:  # of any type, which the parent may be unable to receive
             outcome = None, RuntimeError(traceback.format_exc())

@@ -25,7 +25,7 @@ from fastmel.corpus.sources import Item, is_url
 from fastmel.exceptions import ParameterError
 from fastmel.frontends.transform import MelSpectrogram
 
-__all__ = ["discard", "report_of", "run_shard", "warm"]
+__all__ = ["TooManyFailures", "discard", "report_of", "run_shard", "warm"]
 
 #: frames of a long recording that are looked at a time
 _BLOCK = 1 << 14
@@ -34,7 +34,17 @@ _BLOCK = 1 << 14
 _STEP = 16
 
 
-def run_shard(folder: str | Path, index: int, *, attempt: Path | None = None) -> dict[str, Any]:
+class TooManyFailures(Exception):
+    """More inputs failed than were to be put up with."""
+
+
+def run_shard(
+    folder: str | Path,
+    index: int,
+    *,
+    attempt: Path | None = None,
+    max_failures: float = math.inf,
+) -> dict[str, Any]:
     """Make a shard, unless it is there.
 
     Parameters
@@ -45,6 +55,8 @@ def run_shard(folder: str | Path, index: int, *, attempt: Path | None = None) ->
         Which shard.
     attempt : Path, optional
         What to call the journal of this attempt, for who watches it.
+    max_failures : float
+        Failed items above which the shard is not worth making.
 
     Returns
     -------
@@ -54,6 +66,8 @@ def run_shard(folder: str | Path, index: int, *, attempt: Path | None = None) ->
 
     Raises
     ------
+    TooManyFailures
+        If more than `max_failures` items failed.
     OSError
         If the output cannot be written, this machine sees none of the shard's files, or has other
         versions installed than it was planned with; nothing of this attempt is left then.
@@ -63,7 +77,7 @@ def run_shard(folder: str | Path, index: int, *, attempt: Path | None = None) ->
         plan.check_versions()
         journal = Attempt(attempt or attempt_path(plan.path, index))
         try:
-            _make(plan, index, journal)
+            _make(plan, index, journal, max_failures)
         finally:  # reached by whatever is an exception: only a sudden death leaves the journal
             journal.end()
     return report_of(plan.side(index))
@@ -105,7 +119,7 @@ class _Computed:
     decoder: str
 
 
-def _make(plan: Plan, index: int, journal: Attempt) -> None:
+def _make(plan: Plan, index: int, journal: Attempt, max_failures: float) -> None:
     items, failures = [], []
     feature_sum, n_summed = np.zeros(plan.n_features), 0
     is_frames_first = plan.layout == "frames_first"
@@ -129,6 +143,11 @@ def _make(plan: Plan, index: int, journal: Attempt) -> None:
             except reading.Failure as failure:
                 attempts = len(struck) if is_out(struck) else 1
                 failures.append(_failure(item, failure, attempts))
+                if len(failures) > max_failures:
+                    raise TooManyFailures(
+                        f"{len(failures)} inputs of shard {index} failed, more than "
+                        f"{max_failures:g}, the last of them {item.id} ({failure})"
+                    ) from None
                 continue
             meta = _meta(plan, item, computed)
             place = writer.add(item, computed.features, meta)

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import time
 from functools import partial
 
@@ -246,12 +247,25 @@ def test_inputs_that_changed_are_told(corpus, here, tmp_path):
     extract(None, out, executor=here)
 
 
-@pytest.mark.parametrize(("limit", "match"), [(0, "1 inputs failed, more than 0"), (0.01, "0.12")])
-def test_too_many_failures_end_the_run(go, tmp_path, limit, match):
+@pytest.mark.parametrize(("limit", "match"), [(0, "more than 0"), (0.01, "more than 0.12")])
+def test_too_many_failures_end_the_run(go, tmp_path, leftovers, limit, match):
     for _ in range(2):
-        with pytest.raises(run.TooManyFailures, match=match):
+        with pytest.raises(run.TooManyFailures, match=rf"{match}, .* speaker-1/bad\.wav \(format"):
             go(tmp_path, max_failures=limit)
+        assert leftovers(tmp_path) == []
+        assert load_plan(tmp_path).complete() == [0, 1]
     assert go(tmp_path, max_failures=1).failed == 1
+
+
+def test_failures_of_all_shards_count(corpus, here, tmp_path):
+    source, out = tmp_path / "source", tmp_path / "out"
+    shutil.copytree(corpus, source)
+    for speaker in range(3):
+        (source / f"speaker-{speaker}" / "bad.wav").write_text("nothing")
+    for _ in range(2):
+        with pytest.raises(run.TooManyFailures, match="inputs failed, more than 1"):
+            extract(str(source), out, executor=here, max_failures=1)
+    assert extract(None, out, executor=here).failed == 3
 
 
 def test_two_runs_do_not_meet(go, tmp_path):
@@ -282,6 +296,35 @@ def test_bad_options_leave_nothing(go, tmp_path, options, match):
     assert not (tmp_path / "out").exists()
 
 
+def test_files_that_were_there_are_not_called_lost(corpus, here, tmp_path, tree, undisturbed):
+    source, out = tmp_path / "source", tmp_path / "out"
+    shutil.copytree(corpus, source)
+    with run.locked(out):
+        run.plan_for(out, run.check_settings("whisper", "npy", {}), [str(source)])
+    (source / "speaker-0" / "00.wav").rename(tmp_path / "kept.wav")
+    source.rename(tmp_path / "unmounted")
+    with pytest.raises(OSError, match=r"sees none of the 4 files of shard 0, such as .*00\.wav"):
+        extract(None, out, executor=here)
+    (tmp_path / "unmounted").rename(source)
+    assert extract(None, out, executor=here).failures == {"format": 1, "not_found": 1}
+
+
+def test_other_versions_are_refused(corpus, here, tmp_path, monkeypatch):
+    with run.locked(tmp_path):
+        run.plan_for(tmp_path, run.check_settings("whisper", "npy", {}), [str(corpus)])
+    monkeypatch.setattr(plan, "__version__", "99")
+    with pytest.raises(OSError, match=r"other versions .*: fastmel: '.*' in the plan, '99' now"):
+        extract(None, tmp_path, executor=here)
+
+
+def test_a_format_whose_package_is_missing(go, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.delitem(sys.modules, "fastmel.corpus.sinks.parquet", raising=False)
+    with pytest.raises(fastmel.ParameterError, match=r"pip install 'fastmel\[parquet\]'"):
+        go(tmp_path / "out", format="parquet")
+    assert not (tmp_path / "out").exists()
+
+
 def test_limits(corpus, here, go, tmp_path):
     assert go(tmp_path / "few", limit=5).planned == 5
     assert go(tmp_path / "short", max_duration=0.05).failures == {"format": 1, "too_long": 11}
@@ -309,10 +352,11 @@ def test_an_executor_that_loses_workers_gets_the_shard_again(corpus, here, go, t
     assert executor.calls == 6
 
 
-def test_status_and_damage(go, tmp_path, tree, undisturbed):
+def test_status_and_damage(corpus, go, tmp_path, tree, undisturbed):
     out = tmp_path / "out"
-    with pytest.raises(run.TooManyFailures):
-        go(out, max_failures=0)
+    with run.locked(out):
+        run.plan_for(out, run.check_settings("whisper", "npy", {}), [str(corpus)])
+    run_shard(out, 2)
     found = check.status(out)
     assert not found["is_finished"]
     assert found["written"] + found["failed"] + found["left"] == 12
