@@ -38,8 +38,8 @@ def extract(
     Parameters
     ----------
     inputs : str or sequence of str, optional
-        Files, folders, globs, manifests (see :func:`fastmel.corpus.sources.find`); None goes on
-        with the plan in `out`.
+        Files, folders, globs, manifests, URLs (see :func:`fastmel.corpus.sources.find`); None goes
+        on with the plan in `out`.
     out : path
         The output folder.
     frontend : str
@@ -87,10 +87,20 @@ def extract(
     """
     from fastmel.corpus import plan as plans
     from fastmel.corpus import run
+    from fastmel.corpus.sources import is_url
+    from fastmel.exceptions import ParameterError
 
+    if is_url(str(out)):
+        raise ParameterError(f"out={out!r} is a URL; write to a folder and copy that")
     folder = Path(out)
     if inputs is None:
         plans.load_plan(folder)  # refuses before it makes the folder
+        given = (frontend, format, max_duration, partial, limit, overwrite, options)
+        if given != ("whisper", "npy", 4 * 3600.0, False, None, False, {}):
+            raise ParameterError(
+                f"without inputs, {folder} goes on with the options that it was planned with: give "
+                "no others"
+            )
     else:
         inputs = [inputs] if isinstance(inputs, str) else list(inputs)
         settings = run.check_settings(

@@ -70,6 +70,7 @@ def test_options(corpus, tmp_path):
         (["-O", "nmels=2"], 2, "no option nmels"),
         (["--task-index", "1"], 2, "--task-index and --task-count need each other"),
         (["--task-index", "2", "--task-count", "2"], 2, "is not below 2"),
+        (["--task-index", "0", "--task-count", "2", "--overwrite"], 2, "what the others made"),
     ],
 )
 def test_bad_words(corpus, tmp_path, capsys, words, code, message):
@@ -87,6 +88,8 @@ def test_bad_words(corpus, tmp_path, capsys, words, code, message):
         ["--memory-per-worker", "2X"],
         ["-O", "n_mels"],
         ["--format", "zip"],
+        ["-o", "s3://bucket/out"],
+        ["--scheduler", "tcp://a:1", "--scheduler-file", "b"],
     ],
 )
 def test_words_that_are_none(corpus, tmp_path, capsys, words):
@@ -109,6 +112,22 @@ def test_without_inputs_there_must_be_a_plan(tmp_path, capsys):
     assert main(["extract", "-o", str(tmp_path / "out")]) == 2
     assert "holds no plan" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--format", "wds", "-O", "n_mels=40"], "--option, --format without inputs"),
+        (["--limit", "3"], "--limit without inputs"),
+        (["--overwrite"], "--overwrite without inputs"),
+    ],
+)
+def test_what_goes_on_takes_no_options(corpus, tmp_path, capsys, tree, words, message):
+    assert main(["extract", str(corpus), "-o", str(tmp_path), "--quiet"]) == 3
+    before = tree(tmp_path)
+    assert main(["extract", "-o", str(tmp_path), *words]) == 2
+    assert message in capsys.readouterr().err
+    assert tree(tmp_path) == before
 
 
 @pytest.mark.parametrize("words", [["--fail-fast"], ["--max-failures", "1%"]])
@@ -153,6 +172,30 @@ def test_tasks_share_the_work_of_a_plan(corpus, tmp_path, capsys, tree):
     assert main(["extract", "-o", str(many), "--task-count", "2", "--task-index", "1"]) == 0
     assert main(["finalize", str(many)]) == 3
     assert tree(many) == tree(one)
+
+
+def test_tasks_of_a_list_on_standard_input(corpus, tmp_path, monkeypatch, capsys, tree):
+    one, many = tmp_path / "one", tmp_path / "many"
+    names = "\n".join(map(str, corpus.rglob("*.wav")))
+
+    def extract(*words):
+        monkeypatch.setattr("sys.stdin", io.StringIO(names))
+        return main(["extract", *words, "--quiet"])
+
+    assert extract("-", "-o", str(one)) == 3
+    assert extract("-", "-o", str(many), "--task-index", "1", "--task-count", "2") == 0
+    assert extract("-", "-o", str(many), "--task-index", "0", "--task-count", "2") == 0
+    assert main(["finalize", str(many)]) == 3
+    assert tree(many) == tree(one)
+    again = tmp_path / "again"
+    assert extract("-", "-o", str(again), "--plan-only") == 0
+    assert "12 inputs in 3 shards are planned" in capsys.readouterr().err
+    assert plan.load_plan(again).incomplete() == [0, 1, 2]
+    for index in range(5):
+        words = ["extract", "-o", str(again), "--task-index", str(index), "--task-count", "5"]
+        assert main(words) == 0
+    assert main(["finalize", str(again)]) == 3
+    assert tree(again) == tree(one)
 
 
 def test_status_verify_retry(corpus, tmp_path, capsys, tree):

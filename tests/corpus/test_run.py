@@ -221,6 +221,17 @@ def test_other_options_are_refused_with_the_difference(corpus, go, tmp_path, tre
     assert tree(out) == undisturbed
 
 
+@pytest.mark.parametrize("options", [{"n_mels": 128}, {"format": "wds"}, {"overwrite": True}])
+def test_what_goes_on_takes_no_options(go, tmp_path, tree, options):
+    go(tmp_path)
+    before = tree(tmp_path)
+    with pytest.raises(
+        fastmel.ParameterError, match="goes on with the options that it was planned"
+    ):
+        extract(None, tmp_path, **options)
+    assert tree(tmp_path) == before
+
+
 def test_overwrite_begins_anew(go, tmp_path, tree, undisturbed):
     out = tmp_path / "out"
     go(out, frontend="kaldi")
@@ -315,6 +326,11 @@ def test_other_versions_are_refused(corpus, here, tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "__version__", "99")
     with pytest.raises(OSError, match=r"other versions .*: fastmel: '.*' in the plan, '99' now"):
         extract(None, tmp_path, executor=here)
+
+
+def test_the_output_is_a_folder(go):
+    with pytest.raises(fastmel.ParameterError, match="is a URL"):
+        go("s3://bucket/out")
 
 
 def test_a_format_whose_package_is_missing(go, tmp_path, monkeypatch):

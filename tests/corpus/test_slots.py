@@ -199,3 +199,14 @@ def test_a_limit_on_the_size_of_files_is_a_full_disk(corpus, tmp_path, tree, lef
     assert list(out.rglob("shard-*")) == []
     assert _finish(_start("extract", "-o", out, "--quiet"))[0] == 3
     assert tree(out) == tree(undisturbed)
+
+
+def test_tasks_of_an_array_start_together(corpus, tmp_path, tree, leftovers, reference):
+    out = tmp_path / "out"
+    words = ("extract", corpus, "-o", out, "--workers", "1", "--task-count", "3", "--task-index")
+    for process in [_start(*words, index) for index in range(3)]:
+        code, _, errors = _finish(process)
+        assert code == 0, errors
+    assert _finish(_start("finalize", out))[0] == 3
+    assert tree(out) == reference
+    assert leftovers(out) == []
