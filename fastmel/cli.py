@@ -180,6 +180,10 @@ def _transforms(args: argparse.Namespace) -> tuple[float | None, Callable[[float
     try:
         if args.threads is not None:
             fastmel.set_num_threads(args.threads)
+        if args.engine == "cuda":
+            from fastmel.engines import cuda
+
+            cuda.check()
         options = _options(args)
         if args.frontend is not None:
             if options.get("sr", 0) is None:
@@ -332,6 +336,7 @@ def _facts() -> dict[str, Any]:
     """Gather what a report of a wrong result or a slow machine should name."""
     import soundfile
 
+    from fastmel.engines import cuda
     from fastmel.kernels.jit import cache_directory, cpu_name, simd_width
 
     packages = ("numpy", "scipy", "numba", "llvmlite", "soundfile", "soxr")
@@ -350,6 +355,7 @@ def _facts() -> dict[str, Any]:
         "cpu": cpu_name(),
         "simd_width": simd_width(),
         "threads": fastmel.get_num_threads(),
+        "gpu": cuda.describe(),
         "cache": directory and str(directory),
         "cache_writable": directory is not None and os.access(directory, os.W_OK),
     }
@@ -491,7 +497,7 @@ def _parser() -> argparse.ArgumentParser:
 
     info = commands.add_parser(
         "info",
-        help="print versions, processor, threads and cache",
+        help="print versions, processor, threads, GPU and cache",
         description="Print what a report of a wrong or slow result should name.",
     )
     info.set_defaults(run=_info)
@@ -556,9 +562,9 @@ def _add_mel_arguments(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=int, metavar="N", help="threads to compute with (default: all cores)")
     add(
         "--engine",
-        choices=("auto", "fused", "scipy", "reference"),
+        choices=("auto", "fused", "scipy", "reference", "cuda"),
         default="auto",
-        help="what computes (default: %(default)s)",
+        help="what computes; cuda: an NVIDIA GPU (default: %(default)s)",
     )
 
     model = parser.add_argument_group("known models")

@@ -31,7 +31,10 @@ from fastmel.kernels.frames import EDGE, REFLECT, SYMMETRIC, ZEROS
 from . import cuda_layout
 from .cuda_layout import Ending, Layout
 
-if find_spec("numba_cuda_mlir") and not config.ENABLE_CUDASIM:
+#: whether kernels run in Numba's simulator
+IS_SIMULATED = bool(config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
+
+if find_spec("numba_cuda_mlir") and not IS_SIMULATED:
     from numba_cuda_mlir import cuda
 else:
     from numba import cuda
@@ -44,6 +47,7 @@ __all__ = [
     "describe",
     "finish_of",
     "line_of",
+    "memory_of",
     "neighbours",
     "statistics_of",
 ]
@@ -799,7 +803,7 @@ def check() -> None:
 
 
 def _look_for_gpu() -> None:
-    if config.ENABLE_CUDASIM:
+    if IS_SIMULATED:
         return
     if _package() is None:
         raise ParameterError(
@@ -861,13 +865,27 @@ def _driver_version() -> tuple[int, int]:
     return number // 1000, number % 1000 // 10
 
 
+def memory_of(x: Any) -> Any:
+    """What DLPack says about an array on a GPU, ready to be read on the default stream."""
+    from cuda.core.utils import StridedMemoryView
+
+    return StridedMemoryView.from_dlpack(x, stream_ptr=1)
+
+
+def exported(x: Any, **options: Any) -> Any:
+    """The DLPack capsule of an array that has ``__cuda_array_interface__``."""
+    from cuda.core.utils import StridedMemoryView
+
+    return StridedMemoryView.from_cuda_array_interface(x, stream_ptr=-1).__dlpack__(**options)
+
+
 def describe() -> str:
     """Say which GPU there is and what compiles for it, or why none can be used."""
     try:
         check()
     except (ParameterError, RuntimeError) as error:
         return f"none: {error}"
-    if config.ENABLE_CUDASIM:
+    if IS_SIMULATED:
         return "simulated by Numba"
     gpu = cuda.get_current_device()
     name = gpu.name.decode() if isinstance(gpu.name, bytes) else gpu.name

@@ -8,7 +8,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastmel import util
+from fastmel.arrays import is_on_gpu
 from fastmel.exceptions import ParameterError
 
 from . import cuda_layout
@@ -41,6 +42,15 @@ from .cuda import (
     neighbours,
     statistics_of,
 )  # fmt: skip
+from .cuda_arrays import (
+    device_of,
+    empty_like,
+    flat,
+    on_device_of,
+    stream_by_number,
+    stream_number,
+    type_name,
+)
 from .cuda_layout import Ending, Layout, Signal
 from .plan import MelPlan
 
@@ -105,7 +115,7 @@ class Program:
         """
         check()
         with _told_plainly(), _lock:
-            rooms = _rooms()
+            rooms = _rooms(cuda.gpus.current.id)
             ends: list[Callable[[], None]] = []
             try:
                 for i, part in enumerate(self._parts(lengths)):
@@ -118,6 +128,70 @@ class Program:
             finally:
                 for room in rooms:
                     room.stream.synchronize()
+
+    def on_device(
+        self,
+        signals: Sequence[Any],
+        lengths: Sequence[Signal],
+        shape: tuple[int, ...] | None = None,
+        out: Any = None,
+    ) -> Any:
+        """Compute the features of arrays on a GPU, there and on the stream of the first.
+
+        Parameters
+        ----------
+        signals : sequence of arrays
+            Each of one signal (samples,), or one array of all of them (..., samples).
+        lengths : sequence of Signal
+            Of each signal.
+        shape : tuple of int
+            What `out` must have.
+        out : array on the GPU, optional
+            Where to put the results.
+
+        Returns
+        -------
+        array on the GPU
+            The results one after the other on one axis: `out`, a tensor if signals are tensors, or
+            else a DeviceArray.
+        """
+        check()
+        arrays = [*signals] if out is None else [*signals, out]
+        if out is not None:
+            self._check_out(out, shape)
+        kinds = sorted({type_name(y) for y in signals})
+        if len(kinds) > 1 or kinds[0] not in ("float16", "float32"):
+            raise ParameterError(
+                f'engine="cuda" takes float32 or float16, and the samples are {" and ".join(kinds)}'
+            )
+        if len({device_of(array) for array in arrays}) > 1:
+            raise ParameterError("the arrays of a call must be on one GPU, and these are not")
+        with _told_plainly(), on_device_of(signals[0]), _lock:
+            number = stream_number(signals[0])
+            for other in {stream_number(array) for array in arrays} - {number}:
+                stream_by_number(other).synchronize()
+            room = _room_on(device_of(signals[0]), number)
+            parts = [flat(y) for y in signals]
+            offsets = _starts([signal.n_given for signal in lengths])
+            y = parts[0]
+            if len(parts) > 1:
+                y = room.array("samples", (offsets[-1],), y.dtype)
+                for part, low, high in zip(parts, offsets, offsets[1:], strict=False):
+                    y[low:high].copy_to_device(part, stream=room.stream)
+            size = self.ending.n_features * sum(signal.n_out for signal in lengths)
+            results = empty_like(signals[0], size, self.dtype) if out is None else out
+            if size:
+                self._launch(room, y, offsets, lengths, flat(results))
+        return results
+
+    def _check_out(self, out: Any, shape: tuple[int, ...] | None) -> None:
+        if not is_on_gpu(out):
+            raise ParameterError("the samples are on a GPU, and out is not; give out there, too")
+        if tuple(out.shape) != shape or type_name(out) != self.dtype.name:
+            raise ParameterError(
+                f"out is {type_name(out)} of shape {tuple(out.shape)}; give a C-contiguous array "
+                f"of {self.dtype} and shape {shape}"
+            )
 
     def _parts(self, lengths: Sequence[Signal]) -> Iterator[slice]:
         """Divide signals into parts of a size that hides the copies."""
@@ -175,7 +249,8 @@ class Program:
         n_rows, n_places = len(table), int(table[:, N_PLACES].sum())
         before = np.zeros((2, n_rows), dtype=F32)
         before[PEAK] = -np.inf
-        rows, state = room.uploaded("rows", table), room.uploaded("state", before)
+        rows, state = room.uploaded("rows", table), room.array("state", before.shape, F32)
+        state.copy_to_device(room.uploaded("before", before), stream=stream)
 
         def run(kernel: Any, n_blocks: int, n_threads: int, *args: Any) -> None:
             if n_blocks:
@@ -252,32 +327,47 @@ class _Room:
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
-        self._kept: dict[str, tuple[Any, tuple[int, ...], Any]] = {}
+        #: name and type -> memory, the view of it that was asked for last
+        self._kept: dict[tuple[str, str], tuple[Any, Any]] = {}
+        #: name -> values that were uploaded last, their view
+        self._uploads: dict[str, tuple[NDArray[Any], Any]] = {}
 
     def array(
         self, name: str, shape: tuple[int, ...], dtype: Any, make: Any = cuda.device_array
     ) -> Any:
-        """Memory for an array of this name, whose values are lost at the next call."""
-        key, size = f"{name} {np.dtype(dtype)}", max(math.prod(shape), 1)
-        buffer, kept_shape, view = self._kept.get(key, (None, None, None))
-        if kept_shape != shape:
-            if buffer is None or buffer.size < size:
-                buffer = make(size, dtype)
-            view = buffer[: math.prod(shape)].reshape(shape)
-            self._kept[key] = buffer, shape, view
+        """Memory of this name, whose values are lost when it is asked for again."""
+        key, size = (name, np.dtype(dtype).name), math.prod(shape)
+        memory, view = self._kept.get(key, (None, None))
+        if view is None or view.shape != shape:
+            if memory is None or memory.size < size:
+                memory = make(max(size, 1), dtype)
+            view = memory[:size].reshape(shape)
+            self._kept[key] = memory, view
         return view
 
     def uploaded(self, name: str, values: NDArray[Any]) -> Any:
-        """A copy of an array on the device."""
-        on_device = self.array(name, values.shape, values.dtype)
-        on_device.copy_to_device(values, stream=self.stream)
-        return on_device
+        """A copy on the device, as it is if the values are those of the last call.
+
+        A copy from memory that is not pinned waits for all that is on the stream before it.
+        """
+        last, view = self._uploads.get(name, (None, None))
+        if last is None or not np.array_equal(last, values):
+            view = self.array(name, values.shape, values.dtype)
+            view.copy_to_device(values, stream=self.stream)
+            self._uploads[name] = values, view
+        return view
 
 
 @cache
-def _rooms() -> tuple[_Room, _Room]:
+def _rooms(device_id: int) -> tuple[_Room, _Room]:
     """Two streams for the copies of NumPy's arrays."""
     return _Room(cuda.stream()), _Room(cuda.stream())
+
+
+@lru_cache(maxsize=16)
+def _room_on(device_id: int, stream: int) -> _Room:
+    """The room for a stream of another library."""
+    return _Room(stream_by_number(stream))
 
 
 @contextmanager

@@ -1,0 +1,156 @@
+"""Arrays on a GPU: those of other libraries, and what fastmel answers them with."""
+
+import sys
+from contextlib import AbstractContextManager
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from fastmel.exceptions import ParameterError
+
+from .cuda import cuda, exported, memory_of
+
+__all__ = [
+    "DeviceArray",
+    "device_of",
+    "empty_like",
+    "flat",
+    "on_device_of",
+    "stream_by_number",
+    "stream_number",
+    "type_name",
+]
+
+#: CUDA's numbers of the stream that all of a process share
+_DEFAULT_STREAMS = (None, 0, 1)
+
+
+class DeviceArray:
+    """An array on a GPU, for libraries that take DLPack or ``__cuda_array_interface__``."""
+
+    def __init__(self, memory: Any, stream: int) -> None:
+        self._memory, self._stream = memory, stream
+
+    def __repr__(self) -> str:
+        return f"<DeviceArray of {self.dtype}, shape {self.shape}>"
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, part: slice) -> "DeviceArray":
+        return DeviceArray(self._memory[part], self._stream)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        return tuple(self._memory.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+        kind: np.dtype[Any] = np.dtype(self._memory.dtype)
+        return kind
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        interface = dict(self._memory.__cuda_array_interface__)
+        return interface | {"stream": self._stream or 1}
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, device_of(self._memory)
+
+    def __dlpack__(self, *, stream: int | None = None, **options: Any) -> Any:
+        if stream != -1:  # the taker's work must wait for ours
+            stream_by_number(self._stream).synchronize()
+        return exported(self, stream=-1, **options)
+
+    def reshape(self, shape: tuple[int, ...]) -> "DeviceArray":
+        """Return the same values on other axes."""
+        return DeviceArray(self._memory.reshape(shape), self._stream)
+
+    def copy_to_host(self) -> Any:
+        """Return the values as a NumPy array."""
+        return self._memory.copy_to_host(stream=stream_by_number(self._stream))
+
+
+def device_of(x: Any) -> int:
+    """The number of the GPU that an array is on."""
+    if hasattr(type(x), "__dlpack_device__"):
+        return int(x.__dlpack_device__()[1])
+    number: int = cuda.gpus.current.id
+    return number
+
+
+def on_device_of(x: Any) -> AbstractContextManager[Any]:
+    """Make that GPU the current one."""
+    manager: AbstractContextManager[Any] = cuda.gpus[device_of(x)]
+    return manager
+
+
+def stream_number(x: Any) -> int:
+    """The stream on which an array is ready, as a number; 0 is the default one."""
+    if _is_tensor(x):
+        return int(sys.modules["torch"].cuda.current_stream(x.device).cuda_stream)
+    number = getattr(x, "__cuda_array_interface__", {}).get("stream")
+    return 0 if number in _DEFAULT_STREAMS else int(number)
+
+
+@cache
+def stream_by_number(number: int) -> Any:
+    """A stream that another library made."""
+    return cuda.external_stream(number) if number else cuda.default_stream()
+
+
+def type_name(x: Any) -> str:
+    """The name of an array's type, NumPy's also where it is another library's."""
+    return str(x.dtype).removeprefix("torch.")
+
+
+def flat(x: Any) -> Any:
+    """An array's values as Numba's array of one axis, in the same memory.
+
+    Raises
+    ------
+    ParameterError
+        If the array is not C-contiguous, or requires grad.
+    """
+    if _is_tensor(x) and x.requires_grad:
+        raise ParameterError(
+            "fastmel computes no gradients, and this tensor requires grad: give tensor.detach()"
+        )
+    if not hasattr(x, "__cuda_array_interface__"):
+        x = _with_interface(memory_of(x))
+    array = cuda.as_cuda_array(x, sync=False)
+    if not array.is_c_contiguous():
+        raise ParameterError("an array on a GPU must be C-contiguous; copy it first")
+    return array.reshape(array.size)
+
+
+def _with_interface(memory: Any) -> Any:
+    """An object that says by ``__cuda_array_interface__`` what a view of memory knows."""
+    size = memory.dtype.itemsize
+    strides = memory.strides and tuple(size * stride for stride in memory.strides)
+    interface = {
+        "shape": tuple(memory.shape),
+        "strides": strides,
+        "typestr": memory.dtype.str,
+        "data": (memory.ptr, memory.readonly),
+        "version": 3,
+    }
+    return SimpleNamespace(__cuda_array_interface__=interface, memory=memory)
+
+
+def empty_like(x: Any, size: int, dtype: np.dtype[Any]) -> Any:
+    """Memory for a result on one axis: a tensor for a tensor, else a DeviceArray."""
+    if _is_tensor(x):
+        torch = sys.modules["torch"]
+        return torch.empty(size, dtype=getattr(torch, dtype.name), device=x.device)
+    number = stream_number(x)
+    return DeviceArray(cuda.device_array(size, dtype), number)
+
+
+def _is_tensor(x: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)
