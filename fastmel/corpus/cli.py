@@ -462,7 +462,8 @@ Compute the features of a whole corpus: every input is in the output, or in OUT/
 with a reason. It can be interrupted, or killed, at any moment: the same line goes on.
 
 SRC is a file, a folder, a glob, a list (.txt), a table (.csv, .tsv, .jsonl), Kaldi's wav.scp, a tar
-file, or - for a list on standard input. Without SRC, a run is taken up that OUT holds.
+file, the URL of any of these but tar files, or - for a list on standard input. Without SRC, a run
+is taken up that OUT holds.
 """
 
 _EXAMPLES = """\
