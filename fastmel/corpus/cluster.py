@@ -129,6 +129,18 @@ class Cluster:
         return self._client
 
     def _connect(self) -> "Client":
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                return self._new_client()
+            except OSError as error:
+                if time.monotonic() > deadline:
+                    raise ConnectionError(
+                        f"{self._where()} was not reached in {self._patience:g} s: {error}"
+                    ) from None
+                time.sleep(0.2)
+
+    def _new_client(self) -> "Client":
         try:
             from distributed import Client
         except ModuleNotFoundError:
@@ -136,17 +148,11 @@ class Cluster:
                 "a scheduler is reached by Dask: pip install 'fastmel[dask]'"
             ) from None
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # tracebacks of the same
-        deadline = time.monotonic() + self._patience
-        while True:
-            try:
-                timeout = min(_ATTEMPT, self._patience)
-                return Client(self._address(), timeout=timeout, set_as_default=False)
-            except OSError as error:
-                if time.monotonic() > deadline:
-                    raise ConnectionError(
-                        f"{self._where()} did not answer within {self._patience:g} s: {error}"
-                    ) from None
-                time.sleep(0.2)
+        address = self._address()
+        try:
+            return Client(address, timeout=min(_ATTEMPT, self._patience), set_as_default=False)
+        except OSError:
+            raise OSError(f"nothing answers at {address}") from None
 
     def _address(self) -> str:
         """Return where the scheduler listens now: a new one writes the file anew."""

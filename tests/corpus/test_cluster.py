@@ -265,8 +265,8 @@ def test_what_hangs_ends_its_process_and_has_a_strike(tmp_path):
 
 def test_a_scheduler_that_does_not_answer(tmp_path):
     for where, message in (
-        ({"address": "tcp://127.0.0.1:9"}, "tcp://127.0.0.1:9 did not answer within 0.3 s"),
-        ({"scheduler_file": tmp_path / "gone"}, "gone did not answer within 0.3 s: .*No such file"),
+        ({"address": "tcp://127.0.0.1:9"}, "in 0.3 s: nothing answers at tcp://127.0.0.1:9"),
+        ({"scheduler_file": tmp_path / "gone"}, "gone was not reached in 0.3 s: .*No such file"),
     ):
         with pytest.raises(ConnectionError, match=message):
             cluster.Cluster(**where, patience=0.3)
