@@ -94,6 +94,8 @@ def find(url: str) -> tuple[str, list[Entry]]:
             if _is_web(url) or not (magic := _MAGIC.search(head)):
                 raise
             root, files = head[: magic.start()].rpartition("/")[0], _glob(file_system, path)
+            if not files:
+                raise ParameterError(f"{url}: no file has a name of this form") from None
         else:
             if _is_web(url) or info["type"] != "directory":
                 root, files = head.rpartition("/")[0], {path: info}
@@ -163,8 +165,6 @@ def _glob(file_system: Any, pattern: str) -> dict[str, Any]:
     files = {name: info for name, info in found.items() if info["type"] != "directory"}
     for folder in found.keys() - files.keys():
         files.update(file_system.find(folder, detail=True))
-    if not files:
-        raise ParameterError(f"{pattern}: no file has a name of this form")
     return files
 
 
