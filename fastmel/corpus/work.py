@@ -161,6 +161,8 @@ def _make(plan: Plan, index: int, journal: Attempt, max_failures: float) -> None
             _check_mounted(index, planned, failures)
         files = writer.close()
         durable.failpoint("files-written")
+        if load_plan(plan.path).digest != plan.digest:  # a task outlived its run, on a cluster
+            raise OSError(f"{plan.path} was planned anew")
         durable.commit(plan.path, files)
     except BaseException:
         writer.abort()

@@ -14,6 +14,8 @@ import soundfile
 
 import fastmel
 from fastmel.corpus import check, durable, extract, finalize, load_plan, plan, run, run_shard
+from fastmel.corpus.plan import freeze, plan_of
+from fastmel.corpus.sources import find
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked and killed")
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
@@ -230,6 +232,22 @@ def test_what_goes_on_takes_no_options(go, tmp_path, tree, options):
     ):
         extract(None, tmp_path, **options)
     assert tree(tmp_path) == before
+
+
+def test_a_task_of_an_earlier_plan_writes_nothing(corpus, tmp_path, leftovers, monkeypatch):
+    def plan_anew(point="files-written"):
+        if point == "files-written":
+            run.clear(tmp_path)
+            settings = run.check_settings("kaldi", "npy", {})
+            freeze(*plan_of(tmp_path, settings, find([str(corpus)])))
+
+    with run.locked(tmp_path):
+        run.plan_for(tmp_path, run.check_settings("whisper", "npy", {}), [str(corpus)])
+        monkeypatch.setattr(durable, "failpoint", plan_anew)
+        with pytest.raises(OSError, match="was planned anew"):
+            run_shard(tmp_path, 0)
+    assert not (tmp_path / "features").exists()
+    assert leftovers(tmp_path) == []
 
 
 def test_overwrite_begins_anew(go, tmp_path, tree, undisturbed):
