@@ -18,9 +18,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 __all__ = [
-    "PARTIAL", "Output", "clear_partial", "commit", "create", "failpoint", "forget", "link",
-    "replace", "sync", "sync_folder", "write", "write_file",
+    "PARTIAL", "Output", "blocks", "clear_partial", "commit", "create", "failpoint", "forget",
+    "hurry", "link", "replace", "sync", "sync_folder", "write", "write_file",
 ]  # fmt: skip
 
 #: the folder for what is not whole yet, in the output folder and so on the same file system
@@ -28,6 +31,9 @@ PARTIAL = ".partial"
 
 #: bytes that are collected before they are written
 _BLOCK = 1 << 20
+
+#: rows of an array in a file that are looked at a time
+_ROWS = 1 << 12
 
 
 # the six functions
@@ -233,6 +239,16 @@ def forget(data: Any) -> None:
     mapping = getattr(data, "_mmap", None)
     if mapping is not None and hasattr(mapping, "madvise"):
         mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def blocks(rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Yield rows that lie in a file block by block, and others as they are."""
+    if not isinstance(rows, np.memmap):
+        yield rows
+        return
+    for start in range(0, len(rows), _ROWS):
+        yield rows[start : start + _ROWS]
+        forget(rows)
 
 
 def clear_partial(folder: Path) -> None:

@@ -57,6 +57,8 @@ class Plan:
         Packages and their versions.
     items_sha256 : str
         Of ``items.jsonl``.
+    columns : tuple of str
+        What manifests tell of items besides, such as "text": the names in all of `Item.extra`.
     shards : tuple of (int, int)
         Where in ``items.jsonl`` a shard begins, and how many items it has.
     """
@@ -65,6 +67,7 @@ class Plan:
     settings: dict[str, Any]
     versions: dict[str, str]
     items_sha256: str
+    columns: tuple[str, ...]
     shards: tuple[tuple[int, int], ...]
 
     @cached_property
@@ -158,6 +161,7 @@ class Plan:
             "settings": self.settings,
             "versions": self.versions,
             "items_sha256": self.items_sha256,
+            "columns": self.columns,
             "shards": self.shards,
         }
 
@@ -183,6 +187,7 @@ def plan_of(folder: Path, settings: Mapping[str, Any], items: Sequence[Item]) ->
         settings=json.loads(_json(settings)),
         versions=versions(),
         items_sha256=hashlib.sha256(content).hexdigest(),
+        columns=tuple(sorted({name for item in items for name in item.extra})),
         shards=tuple(_shards(weights, [len(line) for line in lines])),
     )
     return plan, content
@@ -212,6 +217,7 @@ def load_plan(folder: str | Path) -> Plan:
             f"{folder} holds no plan; give a folder that was extracted to"
         ) from None
     content["shards"] = tuple(map(tuple, content["shards"]))
+    content["columns"] = tuple(content["columns"])
     return Plan(path=folder, **content)
 
 

@@ -8,7 +8,6 @@ import contextlib
 import json
 import math
 import socket
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -26,9 +25,6 @@ from fastmel.exceptions import ParameterError
 from fastmel.frontends.transform import MelSpectrogram
 
 __all__ = ["TooManyFailures", "discard", "report_of", "run_shard", "warm"]
-
-#: frames of a long recording that are looked at a time
-_BLOCK = 1 << 14
 
 #: of so many frames one is taken for the mean features, of which there will be a picture
 _STEP = 16
@@ -152,7 +148,8 @@ def _make(plan: Plan, index: int, journal: Attempt, max_failures: float) -> None
             meta = _meta(plan, item, computed)
             place = writer.add(item, computed.features, meta)
             items.append({**meta, **place, "level": computed.level})
-            for frames in _blocks(computed.features if is_frames_first else computed.features.T):
+            features = computed.features if is_frames_first else computed.features.T
+            for frames in durable.blocks(features):
                 some = frames[::_STEP]
                 feature_sum += some.sum(axis=0, dtype=np.float64)
                 n_summed += len(some)
@@ -227,6 +224,12 @@ def _compute(plan: Plan, item: Item) -> _Computed:
             if not features.size:
                 text = f"{n_samples} samples make no frame"
                 raise reading.Failure("empty", "transform", text, recording.decoder)
+            if features.nbytes > sink(plan.format).LARGEST:
+                text = (
+                    f"{features.nbytes / 1e6:,.0f} MB of features are too much for an item of "
+                    f"{plan.format}; give segments of it, or choose another format"
+                )
+                raise reading.Failure("too_long", "write", text, recording.decoder)
             return _Computed(features, n_samples, level, recording.native_sr, recording.decoder)
     except MemoryError:
         text = "there is not enough memory for its features"
@@ -285,16 +288,6 @@ def _struck_out(struck: list[Strike]) -> reading.Failure:
     class_, _, what = reasons[-1] if reasons else ("crash", "", "died")
     text = f"the process that read it {what}, {len(struck)} times"
     return reading.Failure(class_, "decode", text, None)
-
-
-def _blocks(features: NDArray[np.floating]) -> Iterator[NDArray[np.floating]]:
-    """Yield features that lie in a file piece by piece, and others as they are."""
-    if not isinstance(features, np.memmap):
-        yield features
-        return
-    for start in range(0, len(features), _BLOCK):
-        yield features[start : start + _BLOCK]
-        durable.forget(features)
 
 
 def _time_axis(plan: Plan) -> int:

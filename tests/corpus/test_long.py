@@ -26,7 +26,7 @@ def test_pieces_make_the_features_of_the_whole(
     extract([str(recording)], tmp_path / "whole", frontend=frontend, dtype=dtype, executor=here)
     monkeypatch.setattr(long, "LONG", 0)
     monkeypatch.setattr("fastmel.corpus.reading._BLOCK", 50_000)
-    monkeypatch.setattr("fastmel.corpus.work._BLOCK", 1600)
+    monkeypatch.setattr("fastmel.corpus.durable._ROWS", 1600)
     extract([str(recording)], tmp_path / "pieces", frontend=frontend, dtype=dtype, executor=here)
     whole, pieces = (
         np.load(tmp_path / f"{name}/features/a.wav.npy") for name in ("whole", "pieces")

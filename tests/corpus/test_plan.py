@@ -42,6 +42,7 @@ def test_what_is_frozen_is_read_back(tmp_path, settings):
     assert (read, read.digest) == (plan, plan.digest)
     assert read.items(0) + read.items(1) == items
     assert (read.n_items, read.n_features, read.dtype) == (41, 80, "float32")
+    assert read.columns == ("text",)
     assert read.config == fastmel.frontend("whisper", layout="frames_first", dtype="float32").config
     assert read.incomplete() == [0, 1]
 

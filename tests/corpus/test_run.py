@@ -71,6 +71,27 @@ def test_every_input_is_written_or_failed(corpus, go, tmp_path):
         assert record["level"] == pytest.approx(10 * np.log10(np.mean(y**2)), abs=0.06)
 
 
+def test_the_mean_features_of_a_shard_are_those_of_some_frames(go, tmp_path):
+    go(tmp_path)
+    side = json.loads((tmp_path / "shards" / "shard-000000.json").read_text())
+    some = np.concatenate([np.load(tmp_path / item["file"])[::16] for item in side["items"]])
+    np.testing.assert_allclose(side["mean_features"], some.mean(axis=0), rtol=1e-6)
+
+
+def test_kaldi_has_no_half_precision(go, tmp_path):
+    go(tmp_path, format="kaldi", dtype="float16")
+    assert {record["dtype"] for record in _lines(tmp_path / "manifest.jsonl")} == {"float32"}
+
+
+@pytest.mark.parametrize("format", ["npy", "wds", "kaldi", "parquet"])
+def test_features_that_are_too_large_for_a_format_are_told(go, tmp_path, monkeypatch, format):
+    monkeypatch.setattr(f"fastmel.corpus.sinks.{_importable(format)}.LARGEST", 10 * 80 * 4 - 1)
+    assert go(tmp_path, format=format).failures == {"format": 1, "too_long": 11}
+    failure = _lines(tmp_path / "failures.jsonl")[0]
+    assert failure["stage"] == "write"
+    assert f"too much for an item of {format}" in failure["message"]
+
+
 def test_options_reach_the_features(corpus, go, tmp_path):
     go(tmp_path, frontend="kaldi", dtype="float16", layout="mels_first", n_mels=40)
     record, *_ = _lines(tmp_path / "manifest.jsonl")
@@ -332,7 +353,7 @@ def test_files_that_were_there_are_not_called_lost(corpus, here, tmp_path, tree,
         run.plan_for(out, run.check_settings("whisper", "npy", {}), [str(source)])
     (source / "speaker-0" / "00.wav").rename(tmp_path / "kept.wav")
     source.rename(tmp_path / "unmounted")
-    with pytest.raises(OSError, match=r"sees none of the 4 files of shard 0, such as .*00\.wav"):
+    with pytest.raises(OSError, match=r"sees none of the 4 files of shard \d, such as .*\.wav"):
         extract(None, out, executor=here)
     (tmp_path / "unmounted").rename(source)
     assert extract(None, out, executor=here).failures == {"format": 1, "not_found": 1}

@@ -48,7 +48,9 @@ class ShardWriter(Protocol):
         -------
         dict
             What a reader needs to find it: "file", relative to the output folder, and for formats
-            with many items in a file "offset" and "size" of the array's data.
+            with many items in a file the "key" there and "data_start" and "data_bytes", where the
+            NumPy file or Kaldi's matrix begins and how long it is, or "row_group" and "row". What
+            it has of `meta`, such as a "dtype" that the format does not have, replaces that.
         """
 
     def close(self) -> list[dict[str, Any]]:
@@ -72,8 +74,11 @@ class Sink(Protocol):
     #: of its files, such as (".ark", ".scp")
     SUFFIXES: tuple[str, ...]
 
+    #: bytes that an item's features may have
+    LARGEST: float
+
     def open_shard(self, folder: Path, index: int, plan: "Plan") -> ShardWriter:
-        """Begin shard number `index` in the output folder; `plan` has layout, dtype, n_features."""
+        """Begin shard number `index` in the output folder; `plan` tells what is in it."""
 
 
 def sink(name: str) -> Sink:

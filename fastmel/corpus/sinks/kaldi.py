@@ -4,6 +4,7 @@ Paths in the scp files are relative to the output folder. Kaldi has no float16: 
 float32, which holds the same values.
 """
 
+import math
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastmel.corpus.durable import Output
+from fastmel.corpus.durable import Output, blocks
 from fastmel.corpus.sinks import shard_name
 
 if TYPE_CHECKING:
     from fastmel.corpus.plan import Plan
     from fastmel.corpus.sources import Item
 
-__all__ = ["SUFFIXES", "Ark", "key", "open_shard"]
+__all__ = ["LARGEST", "SUFFIXES", "Ark", "key", "open_shard"]
 
 SUFFIXES = (".ark", ".scp")
+LARGEST = math.inf
 
 
 def open_shard(folder: Path, index: int, plan: "Plan") -> "Ark":
@@ -41,18 +43,20 @@ class Ark:
         """Write an item's matrix, and its line."""
         ark, scp = self._files
         name = key(item.id)
-        matrix = np.ascontiguousarray(features, dtype="<f4")
+        n_rows, n_columns = features.shape
         ark.write(f"{name} ".encode())
         start = ark.tell()
         # binary, a matrix of floats, and its numbers of rows and columns of four bytes each
-        ark.write(b"\0BFM " + struct.pack("<bibi", 4, matrix.shape[0], 4, matrix.shape[1]))
-        ark.write(matrix)
+        ark.write(b"\0BFM " + struct.pack("<bibi", 4, n_rows, 4, n_columns))
+        for rows in blocks(features):
+            ark.write(rows.astype("<f4", copy=False))
         scp.write(f"{name} {ark.name}:{start}\n".encode())
         return {
             "file": ark.name,
             "key": name,
             "data_start": start,
             "data_bytes": ark.tell() - start,
+            "dtype": "float32",
         }
 
     def close(self) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 import os
 from collections.abc import Mapping
 from functools import lru_cache
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     from fastmel.corpus.plan import Plan
     from fastmel.corpus.sources import Item
 
-__all__ = ["SUFFIXES", "file_name", "header", "open_shard"]
+__all__ = ["LARGEST", "SUFFIXES", "file_name", "header", "open_shard"]
 
 SUFFIXES = (".npy",)
+LARGEST = math.inf
 
 #: bytes of a name that every file system allows, less those of the suffix
 _LONGEST = 250

@@ -1,11 +1,12 @@
 """Parquet: a row for each item, with its features as a list of lists in the column ``mel``.
 
-The column says in its metadata that it is an ``Array2D`` of Hugging Face's ``datasets``, which then
-reads it as such; for other readers it is a list of lists.
+What manifests tell of items has columns of text. That of the features says in its metadata that it
+is an ``Array2D`` of Hugging Face's ``datasets``, which then reads it as such; for other readers it
+is a list of lists.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +29,15 @@ if TYPE_CHECKING:
     from fastmel.corpus.plan import Plan
     from fastmel.corpus.sources import Item
 
-__all__ = ["SUFFIXES", "Table", "open_shard", "schema"]
+__all__ = ["LARGEST", "SUFFIXES", "Table", "open_shard", "schema"]
 
 SUFFIXES = (".parquet",)
 
 #: bytes of features in a row group, which a reader takes into memory at once
 _ROW_GROUP = 32 << 20
+
+#: bytes of an item's features: a row is written, and read, as a whole, in eight times their memory
+LARGEST = 128 << 20
 
 #: the path of the features' values
 _VALUES = "mel.list.element.list.element"
@@ -56,11 +60,11 @@ def open_shard(folder: Path, index: int, plan: "Plan") -> "Table":
     is_frames_first = plan.layout == "frames_first"
     return Table(
         Output(folder, shard_name(index, ".parquet")),
-        schema(plan.dtype, plan.n_features if is_frames_first else None),
+        schema(plan.dtype, plan.n_features if is_frames_first else None, plan.columns),
     )
 
 
-def schema(dtype: str, n_features: int | None) -> pa.Schema:
+def schema(dtype: str, n_features: int | None, columns: Iterable[str]) -> pa.Schema:
     """Return names and types of the columns.
 
     Parameters
@@ -70,6 +74,8 @@ def schema(dtype: str, n_features: int | None) -> pa.Schema:
     n_features : int, optional
         Length of a frame, for features with the frames first; ``datasets`` has no arrays whose
         second dimension varies.
+    columns : iterable of str
+        What manifests tell besides; a column "mel" of theirs is left out.
     """
     metadata = None
     if n_features is not None:
@@ -81,7 +87,7 @@ def schema(dtype: str, n_features: int | None) -> pa.Schema:
     return pa.schema(
         [
             *(pa.field(name, _TYPES.get(name, pa.string())) for name in META),
-            pa.field("extra", pa.string()),
+            *(pa.field(name, pa.string()) for name in columns if name != "mel"),
             pa.field("mel", pa.list_(pa.list_(value_type)), metadata=metadata),
         ]
     )
@@ -116,11 +122,8 @@ class Table:
             "row_group": self._row_group,
             "row": len(self._rows),
         }
-        row = {name: meta[name] for name in META}
-        extra = {name: value for name, value in meta.items() if name not in row}
-        row["extra"] = json.dumps(extra, ensure_ascii=False) if extra else None
-        self._rows.append(row)
-        self._features.append(features.copy())
+        self._rows.append(dict(meta))
+        self._features.append(features)
         self._n_bytes += features.nbytes
         if self._n_bytes >= _ROW_GROUP:
             self._write_row_group()
@@ -140,7 +143,7 @@ class Table:
 
     def _write_row_group(self) -> None:
         columns = [
-            pa.array([row[field.name] for row in self._rows], field.type)
+            pa.array([row.get(field.name) for row in self._rows], field.type)
             for field in self._schema
             if field.name != "mel"
         ]
@@ -154,7 +157,7 @@ class Table:
 def _nested(arrays: list[NDArray[np.floating]]) -> pa.ListArray:
     """Return matrices as lists of lists."""
     widths = np.repeat([array.shape[1] for array in arrays], [len(array) for array in arrays])
-    values = pa.array(np.concatenate([array.ravel() for array in arrays]))
+    values = pa.concat_arrays([pa.array(array.ravel()) for array in arrays])
     rows = pa.ListArray.from_arrays(_offsets(widths), values)
     return pa.ListArray.from_arrays(_offsets([len(array) for array in arrays]), rows)
 
