@@ -115,9 +115,10 @@ def reference(corpus, here, tmp_path, tree):
     return tree(tmp_path / "reference")
 
 
-def _start(*words):
+def _start(*words, cwd=None):
     return subprocess.Popen(
         [sys.executable, "-m", "fastmel", *map(str, words)],
+        cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -207,8 +208,8 @@ def test_poisoned_files_cost_themselves_only(corpus, dask, tmp_path, tree, lefto
     _planned(source, out)
     (tmp_path / "sitecustomize.py").write_text(POISON)
     dask.start(PYTHONPATH=str(tmp_path))
-    words = ("extract", "-o", out, "--scheduler-file", dask.file, "--timeout-per-file", "1")
-    code, _, errors = _finish(_start(*words))
+    words = ("extract", "-o", "out", "--scheduler-file", dask.file, "--timeout-per-file", "1")
+    code, _, errors = _finish(_start(*words, cwd=tmp_path))
     assert code == 3, errors
     lines = (out / "failures.jsonl").read_text().splitlines()
     failures = {failure["id"]: failure for failure in map(json.loads, lines)}
