@@ -167,6 +167,37 @@ def test_a_kill_at_any_point_leaves_what_the_next_run_completes(
     assert leftovers(out) == []
 
 
+@forks
+@pytest.mark.parametrize("format", ["npy", "wds", "kaldi", "parquet"])
+def test_kills_at_any_moment_leave_what_the_next_run_completes(
+    go, tmp_path, tree, leftovers, rng, format
+):
+    go, out = partial(go, format=_importable(format)), tmp_path / "out"
+    go(tmp_path / "undisturbed")
+    start = time.monotonic()
+    go(tmp_path / "again")
+    duration = time.monotonic() - start
+    undisturbed = tree(tmp_path / "undisturbed")
+    n_kills = 0
+    while n_kills < 15:
+        pid = os.fork()
+        if pid == 0:
+            go(out)
+            os._exit(0)
+        time.sleep(rng.uniform(0, duration))
+        os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        assert _is_consistent(out)
+        if os.WIFSIGNALED(status):
+            n_kills += 1
+        else:
+            assert tree(out) == undisturbed
+            shutil.rmtree(out)
+    go(out)
+    assert tree(out) == undisturbed
+    assert leftovers(out) == []
+
+
 def _importable(format):
     if format == "parquet":
         pytest.importorskip("pyarrow")
