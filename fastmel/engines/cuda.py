@@ -196,7 +196,7 @@ def _padded_of(layout: Layout) -> Any:
         if i < 0 or i >= n_filled:
             return F32(0)
         if repeats:
-            i = i % n_given
+            i = I32(_split(i, n_given)[1])
         return F32(y[offset + i])
 
     @device
@@ -215,18 +215,18 @@ def _padded_of(layout: Layout) -> Any:
             if mode == ZEROS or n == 0 or i < -before or i >= n + after:
                 return F32(0)
             if mode == REFLECT:
-                period = max(2 * n - 2, 1)
-                i = i % period
-                i = min(i, period - i) if n > 1 else 0
+                period = I32(2 * n - 2 if n > 1 else 1)
+                i = I32(_split(abs(i), period)[1])
+                i = I32(min(i, period - i))
             elif mode == SYMMETRIC:
-                i = i % (2 * n)
-                i = min(i, 2 * n - 1 - i)
+                i = I32(_split(i if i >= 0 else -1 - i, 2 * n)[1])
+                i = I32(min(i, 2 * n - 1 - i))
             elif mode == EDGE:
-                i = 0 if i < 0 else n - 1
+                i = I32(0 if i < 0 else n - 1)
             elif i < 0:  # LINEAR_RAMP
-                weight, i = F32(i + before) / F32(before), 0
+                weight, i = F32(i + before) / F32(before), I32(0)
             else:
-                weight, i = F32(n + after - 1 - i) / F32(after), n - 1
+                weight, i = F32(n + after - 1 - i) / F32(after), I32(n - 1)
         return weight * inside(y, offset, n_given, n_filled, i)
 
     return padded
@@ -244,8 +244,9 @@ def _load_of(layout: Layout) -> Any:
     @device
     def load(y: Any, rows: Any, row: int, frame: int, shared: Any, tid: int) -> Any:
         """Load them from a frame on; whether those of this thread are finite."""
-        offset, n_given, n_filled = rows[row, OFFSET], rows[row, N_GIVEN], rows[row, N_FILLED]
-        n_signal, start = rows[row, N_SIGNAL], frame * hop_length + origin
+        offset, n_signal = rows[row, OFFSET], I32(rows[row, N_SIGNAL])
+        n_given, n_filled = I32(rows[row, N_GIVEN]), I32(rows[row, N_FILLED])
+        start = I32(frame * hop_length + origin)
         is_finite: Any = True
         if start > 0 and start + span + first <= min(n_given, n_signal + first):
             samples = y[offset + start + first - 1 :]
@@ -259,7 +260,7 @@ def _load_of(layout: Layout) -> Any:
         else:
             for i in range(tid, n_samples, n_threads):
                 at, column = _split(i, height)
-                position = start + I32(at * hop_length + column)
+                position = I32(start + I32(at * hop_length + column))
                 value = padded(y, offset, n_given, n_filled, n_signal, position)
                 is_finite = is_finite and abs(value) <= largest
                 shared[U32(at * pitch + column)] = value
@@ -383,11 +384,11 @@ def _samples_of(layout: Layout) -> Any:
 def _points_of(layout: Layout, radix: int, stride: int, first_twiddle: int) -> Any:
     """Make what a later pass reads: points by their twiddles."""
     n_butterflies, n_frames = layout.n_points // radix, layout.n_frames
-    half, skew = layout.half, layout.skew
+    half = layout.half
 
     @device
     def points(shared: Any, means: Any, window: Any, twiddles: Any, f: Any, j: Any, k: int) -> Any:
-        at = U32(_place(_source(j, k, n_butterflies), skew) * n_frames + f)
+        at = U32(_place(_source(j, k, n_butterflies)) * n_frames + f)
         re, im = shared[at], shared[U32(at + half)]
         if k > 0:
             turn = U32(first_twiddle + (k - 1) * stride + _split(j, stride)[1])
@@ -403,7 +404,7 @@ def _pass_of(layout: Layout, radix: int, stride: int, read: Any) -> Any:
 
     It works in place: all threads have read before the first one writes.
     """
-    n_frames, n_threads, half, skew = layout.n_frames, layout.n_threads, layout.half, layout.skew
+    n_frames, n_threads, half = layout.n_frames, layout.n_threads, layout.half
     n_units = layout.n_points // radix * n_frames
     n_rounds = -(-n_units // n_threads)
     n_values, dft = n_rounds * radix, _DFTS[radix]
@@ -426,7 +427,7 @@ def _pass_of(layout: Layout, radix: int, stride: int, read: Any) -> Any:
                 j, f = _split(unit, n_frames)
                 dft(re, im, i * radix)
                 for k in range(radix):
-                    at = U32(_place(_target(j, k, radix, stride), skew) * n_frames + f)
+                    at = U32(_place(_target(j, k, radix, stride)) * n_frames + f)
                     shared[at] = re[i * radix + k]
                     shared[U32(at + half)] = im[i * radix + k]
         cuda.syncthreads()
@@ -459,7 +460,7 @@ def _fft_of(layout: Layout) -> Any:
 def _power_of(layout: Layout) -> Any:
     """Make the step from the FFT of half the length to the powers of all bins, in place."""
     n_points, n_frames, n_threads = layout.n_points, layout.n_frames, I32(layout.n_threads)
-    half, skew, n_units = layout.half, layout.skew, I32((layout.n_points // 2 + 1) * n_frames)
+    half, n_units = layout.half, I32((layout.n_points // 2 + 1) * n_frames)
     first_twiddle = cuda_layout.twiddles(layout).shape[1] - (n_points // 2 + 1)
     is_power, is_magnitude = layout.power == 2, layout.power == 1
     offset, exponent = F32(layout.power_offset), F32(layout.power / 2)
@@ -478,8 +479,8 @@ def _power_of(layout: Layout) -> Any:
         """Turn each pair of points k and n - k into a pair of bins."""
         for unit in range(tid, n_units, n_threads):
             k, f = _split(unit, n_frames)
-            a = U32(_place(k, skew) * n_frames + f)
-            b = U32(_place(n_points - k, skew) * n_frames + f)
+            a = U32(_place(k) * n_frames + f)
+            b = U32(_place(n_points - k) * n_frames + f)
             c = a if k == 0 else b  # the point that is read: n is 0 again
             even_re, even_im = shared[a] + shared[c], shared[U32(a + half)] - shared[U32(c + half)]
             odd_re, odd_im = shared[U32(a + half)] + shared[U32(c + half)], shared[c] - shared[a]
@@ -497,7 +498,7 @@ def _bands_of(layout: Layout) -> Any:
     """Make the step from powers to the logarithms of bands, written into the tile."""
     n_frames, n_threads = layout.n_frames, I32(layout.n_threads)
     n_units, first_band = I32(layout.n_mels * n_frames), layout.first_band
-    skew, pitch, is_log = layout.skew, layout.tile_pitch, layout.log is not None
+    pitch, is_log = layout.tile_pitch, layout.log is not None
     amin, added, factor, offset, floor = map(F32, layout.log or (0, 0, 1, 0, 0))
 
     @device
@@ -507,7 +508,7 @@ def _bands_of(layout: Layout) -> Any:
             first, n_bins, position = spans[0, m], spans[1, m], spans[2, m]
             total = F32(0)
             for i in range(I32(0), n_bins, I32(1)):
-                bin_at = U32(_place(U32(first + i), skew) * n_frames + f)
+                bin_at = U32(_place(U32(first + i)) * n_frames + f)
                 total += weights[U32(position + i)] * shared[bin_at]
             if is_log:
                 total = floor if total <= amin else factor * math.log10(total + added) + offset

@@ -37,7 +37,7 @@ def why_not(plan: MelPlan | SpectrumPlan, dtype: np.dtype[Any]) -> str | None:
         return "computes mel spectrograms only, no spectra"
     spectrum, n_fft = plan.spectrum, plan.spectrum.n_fft
     if dtype not in (np.float16, np.float32):
-        return f"computes in float32, and the samples are {dtype}: give them as float32"
+        return f"computes in float32, not {dtype}: give float32 samples, ask for such results"
     if not SHORTEST <= n_fft <= LONGEST or n_fft % 2 or not radices(n_fft // 2):
         return (
             f"needs an even n_fft from {SHORTEST} to {LONGEST} with no prime factor above 5, "
@@ -181,14 +181,9 @@ class Layout:
         return int(self.energy is not None and self.energy_at == 0)
 
     @property
-    def skew(self) -> int:
-        """After how many points a place is left out, as a power of two (see `place`)."""
-        return 3 if self.n_points % 2 == 0 else 30
-
-    @property
     def half(self) -> int:
         """Values of the real parts; the imaginary ones follow."""
-        n_places: int = place(self.n_points, self.skew) + 1
+        n_places: int = place(self.n_points) + 1
         return self.n_frames * n_places
 
     @property
@@ -320,7 +315,10 @@ class Ending:
 
 
 def radices(n_points: int) -> tuple[int, ...]:
-    """Split a product of 2, 3 and 5 into radices up to 8, the largest first; () if it is none."""
+    """Split a product of 2, 3 and 5 into radices up to 8; () if it is none.
+
+    The most frequent comes first: an order without bank conflicts of more than two ways.
+    """
     n_twos = (n_points & -n_points).bit_length() - 1
     rest, odd = n_points >> n_twos, []
     for radix in (5, 3):
@@ -331,12 +329,16 @@ def radices(n_points: int) -> tuple[int, ...]:
         return ()
     n_eights = n_twos // 3 if n_twos % 3 != 1 else max(n_twos // 3 - 1, 0)
     n_fours, n_pairs = divmod(n_twos - 3 * n_eights, 2)
-    return tuple(sorted([8] * n_eights + [4] * n_fours + [2] * n_pairs + odd, reverse=True))
+    found = [8] * n_eights + [4] * n_fours + [2] * n_pairs + odd
+    return tuple(sorted(found, key=lambda radix: (-found.count(radix), -radix)))
 
 
-def place(point: Any, skew: int) -> Any:
-    """Where a point is, in units of all frames: a gap follows every ``2**skew`` points."""
-    return point + (point >> skew)
+def place(point: Any) -> Any:
+    """Where a point is, in units of all frames: a gap follows every eight points.
+
+    Without it, butterflies that are neighbours would write to the same bank.
+    """
+    return point + (point >> 3)
 
 
 def source(j: Any, k: int, n_butterflies: int) -> Any:

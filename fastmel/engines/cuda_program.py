@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, lru_cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,11 +77,6 @@ class Program:
     ) -> None:
         """Lay it out; cosines: the (n_mfcc, n_mels) transform of a configuration with cepstra."""
         self.dtype = np.dtype(config.dtype or F32)
-        if self.dtype == np.float64:
-            raise ParameterError(
-                'engine="cuda" computes in float32; use dtype="float32" or "float16", '
-                'or engine="auto" for float64'
-            )
         self.ending = Ending.of(config, plan)
         self.layout = Layout.of(config, plan, self.ending)
         spans, weights = plan.bands.spans.T, plan.bands.weights
@@ -176,7 +171,7 @@ class Program:
             y = parts[0]
             if len(parts) > 1:
                 y = room.array("samples", (offsets[-1],), y.dtype)
-                for part, low, high in zip(parts, offsets, offsets[1:], strict=False):
+                for part, (low, high) in zip(parts, pairwise(offsets), strict=True):
                     y[low:high].copy_to_device(part, stream=room.stream)
             size = self.ending.n_features * sum(signal.n_out for signal in lengths)
             results = empty_like(signals[0], size, self.dtype) if out is None else out
@@ -212,7 +207,8 @@ class Program:
         """Start one part on a stream; return what waits for it and fetches the results."""
         offsets = _starts([signal.n_given for signal in lengths])
         given = room.array("given", (offsets[-1],), F32, cuda.pinned_array)
-        for y, low, high in zip(signals, offsets, offsets[1:], strict=False):
+        for y, signal, (low, high) in zip(signals, lengths, pairwise(offsets), strict=True):
+            self._check_rest(y, signal)
             given[low:high] = y
         y = room.array("samples", given.shape, F32)
         y.copy_to_device(given, stream=room.stream)
@@ -229,10 +225,20 @@ class Program:
             for signal, is_lost in zip(signals, left[LOST], strict=True):
                 if is_lost:
                     util.valid_audio(signal)  # raises
-            for result, low, high in zip(results, places, places[1:], strict=False):
+            for result, (low, high) in zip(results, pairwise(places), strict=True):
                 result.reshape(-1)[:] = found[low:high]
 
         return end
+
+    def _check_rest(self, y: NDArray[Any], signal: Signal) -> None:
+        """Look at the samples that no frame has; kernels look at the others."""
+        layout = self.layout
+        end = (signal.n_bands - 1) * layout.hop_length + layout.origin + layout.n_fft
+        if layout.hop_length > layout.n_fft or signal.n_bands == 0:
+            util.valid_audio(y)
+        else:
+            util.valid_audio(y[: max(layout.origin, 0)])
+            util.valid_audio(y[max(min(end, signal.n_filled), 0) :])
 
     def _launch(
         self, room: "_Room", y: Any, offsets: Sequence[int], lengths: Sequence[Signal], out: Any

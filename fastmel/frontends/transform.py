@@ -121,6 +121,8 @@ class MelSpectrogram:
         self._plan = mel_plan(config)
         self._forced = engine
         self.engine = engines.choose(self._plan, np.dtype(np.float32), engine)
+        if engine == "cuda":
+            engines.choose(self._plan, np.dtype(config.dtype or np.float32), engine)
 
     def __repr__(self) -> str:
         fields = repr(self.config).partition("(")[2][:-1]

@@ -1,0 +1,162 @@
+"""What the compiler makes of the kernels, without a GPU: registers, memory, instructions.
+
+Needs numba-cuda and NVIDIA's assembler of the same minor version of CUDA:
+
+    pip install 'fastmel[cu13]' nvidia-cuda-nvcc
+"""
+
+import re
+import shutil
+import subprocess
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import fastmel
+from fastmel import frontends
+from fastmel.engines import cuda
+from fastmel.engines.cuda_layout import Ending, Layout
+from fastmel.engines.plan import mel_plan
+
+ARCHITECTURES = {"sm_80": (8, 0), "sm_90": (9, 0), "sm_120": (12, 0)}
+#: registers of a thread, so that blocks of 512 threads fill more than half of a multiprocessor
+MOST_REGISTERS = 48
+
+CONFIGS = {
+    "whisper": frontends.preset("whisper"),
+    "nemo": frontends.preset("nemo"),
+    "kaldi": frontends.preset("kaldi"),
+    "kaldi-mfcc": frontends.preset("kaldi-mfcc"),
+    "clap, repeated": frontends.preset("clap", padding="10s"),
+    "librosa's": fastmel.MelConfig(log="db"),
+    "cube": fastmel.MelConfig(n_fft=512, hop_length=128, n_mels=40, power=3.0),
+    "4096": fastmel.MelConfig(n_fft=4096, hop_length=1024, log="db"),
+    "600": fastmel.MelConfig(n_fft=600, hop_length=150, n_mels=40, layout="frames_first"),
+    "1536": fastmel.MelConfig(n_fft=1536, hop_length=441, n_mels=60, dtype="float16"),
+}
+#: front ends that need the kernels of whole signals
+WHOLE = ("whisper", "nemo", "seamless", "kaldi-mfcc", "sensevoice")
+
+
+def assembler():
+    """NVIDIA's ptxas, of the wheel or on the path."""
+    spec = find_spec("nvidia")
+    for folder in spec.submodule_search_locations if spec else ():
+        for file in Path(folder).glob("*/bin/ptxas*"):
+            return str(file)
+    return shutil.which("ptxas")
+
+
+needs = pytest.mark.skipif(
+    cuda.IS_SIMULATED or find_spec("numba_cuda") is None or assembler() is None,
+    reason="needs numba-cuda with NVVM, and ptxas: pip install 'fastmel[cu13]' nvidia-cuda-nvcc",
+)
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def architecture(request, monkeypatch):
+    """A GPU to compile for; device functions ask for the one that is there."""
+    from numba.cuda import dispatcher
+
+    capability = ARCHITECTURES[request.param]
+    for make in (cuda.line_of, cuda.cepstra_of, cuda.statistics_of, cuda.finish_of):
+        make.cache_clear()
+    monkeypatch.setattr(
+        dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=capability)
+    )
+    yield request.param
+    for make in (cuda.line_of, cuda.cepstra_of, cuda.statistics_of, cuda.finish_of):
+        make.cache_clear()
+
+
+def compiled(kernel, arguments, architecture, folder):
+    """The PTX of a kernel, and what the assembler says about it."""
+    ptx, _ = cuda.cuda.compile_ptx(kernel.py_func, arguments, cc=ARCHITECTURES[architecture])
+    file = folder / "kernel.ptx"
+    file.write_text(ptx)
+    command = [assembler(), "-v", f"-arch={architecture}", "-o", str(folder / "cubin"), str(file)]
+    report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    return ptx, report
+
+
+def array(dtype, n_axes=1):
+    from numba.cuda import types
+
+    return types.Array(getattr(types, dtype), n_axes, "C")
+
+
+@cache
+def steps(name):
+    config = CONFIGS[name] if name in CONFIGS else frontends.preset(name)
+    plan = mel_plan(config)
+    ending = Ending.of(config, plan)
+    return config, ending, Layout.of(config, plan, ending)
+
+
+def number(pattern, text):
+    return int(re.search(pattern, text)[1])
+
+
+def check_registers(ptx, report, most):
+    assert number(r"Used (\d+) registers", report) <= most
+    assert number(r"(\d+) bytes spill stores", report) == 0
+    assert number(r"(\d+) bytes stack frame", report) == 0
+    assert ".local" not in ptx
+    assert ".f64" not in ptx
+    assert "call" not in ptx
+
+
+@needs
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_line_keeps_to_its_registers(name, architecture, tmp_path):
+    config, ending, layout = steps(name)
+    out = "float16" if ending.is_empty and config.dtype == "float16" else "float32"
+    arguments = (
+        array("float32"),
+        array("int64", 2),
+        array("float32"),
+        array("float32", 2),
+        array("int32", 2),
+        array("float32"),
+        array(out),
+        array("float32", 2),
+    )
+    ptx, report = compiled(cuda.line_of(layout), arguments, architecture, tmp_path)
+    check_registers(ptx, report, MOST_REGISTERS)
+    assert number(r"(\d+) bytes smem", report) <= layout.n_bytes
+    # each value is loaded and stored as what it is: shared or global, never "either"
+    assert not re.search(r"\b(ld|st)\.[fu]\d", ptx)
+    # 64 bits are for addresses: sums, and products by the size of a value
+    assert not re.search(r"\b(div|rem)\S*64", ptx)
+
+
+@needs
+@pytest.mark.parametrize("name", WHOLE)
+def test_kernels_of_whole_signals_keep_to_theirs(name, architecture, tmp_path):
+    _, ending, _ = steps(name)
+    values, rows, state = array("float32"), array("int64", 2), array("float32", 2)
+    if ending.n_mfcc is not None:
+        kernel = cuda.cepstra_of(ending, ending.n_mfcc)
+        arguments = (values, rows, state, array("float32", 2), values)
+        check_registers(*compiled(kernel, arguments, architecture, tmp_path), 64)
+        ending = ending.after_cepstra
+    if ending.normalize:
+        arguments = (values, rows, state, array("float32", 3))
+        check_registers(
+            *compiled(cuda.statistics_of(ending), arguments, architecture, tmp_path), 64
+        )
+    arguments = (values, rows, state, array("float32", 3), array("float32", 2), values)
+    kernel = cuda.finish_of(ending, ending.is_in_place)
+    check_registers(*compiled(kernel, arguments, architecture, tmp_path), 64)
+
+
+def test_the_budget_keeps_half_of_the_threads():
+    for n_registers, n_threads in ((65536, 2048), (65536, 2048), (65536, 1536)):
+        for name in CONFIGS:
+            layout = steps(name)[2]
+            of_block = np.ceil(MOST_REGISTERS * 32 / 256) * 256 * layout.n_threads / 32
+            assert n_registers // of_block * layout.n_threads >= n_threads // 2

@@ -1,0 +1,146 @@
+"""What the GPU engine says where it cannot be used: one sentence, and what to do."""
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import fastmel
+from fastmel.cli import main
+from fastmel.engines import cuda, cuda_program
+
+Y = np.zeros(4000, dtype=np.float32)
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Make a machine up: its packages, its driver, its GPUs."""
+
+    def make(package="numba-cuda", packages_for="13.0.1", driver=(13, 0), n_gpus=1):
+        versions = {package: "0.30.4", "cuda-bindings": packages_for}
+
+        def version(name):
+            if name not in versions:
+                raise importlib.metadata.PackageNotFoundError(name)
+            return versions[name]
+
+        def driver_version():
+            if isinstance(driver, Exception):
+                raise driver
+            return driver
+
+        module = SimpleNamespace(gpus=[None] * n_gpus, current_context=lambda: None)
+        monkeypatch.setattr(cuda, "IS_SIMULATED", False)
+        monkeypatch.setattr(cuda, "version", version)
+        monkeypatch.setattr(cuda, "_driver_version", driver_version)
+        monkeypatch.setattr(cuda, "cuda", module)
+        monkeypatch.setattr(cuda, "_owner", None)
+
+    return make
+
+
+MACHINES = [
+    ({"package": None}, r'needs a package for CUDA: pip install "fastmel\[cu13\]"'),
+    (
+        {"driver": RuntimeError('"cuda" is an NVIDIA driver library and can only be found')},
+        "there is no NVIDIA driver here .*; install one, or use engine=.auto",
+    ),
+    ({"n_gpus": 0}, "the driver finds no GPU here|finds no GPU here"),
+    ({"driver": OSError("CUDA_ERROR_NO_DEVICE")}, "finds no GPU here .*CUDA_VISIBLE_DEVICES"),
+    ({"driver": OSError("CUDA_ERROR_SYSTEM_DRIVER_MISMATCH")}, "driver is too old"),
+    (
+        {"driver": (12, 4)},
+        r"driver is for CUDA 12.4, and the installed packages are for CUDA 13: update the driver, "
+        r'or install "fastmel\[cu12\]"',
+    ),
+    ({"driver": OSError("the moon\nis full")}, "CUDA does not start: the moon is full; repair"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), MACHINES)
+def test_a_machine_without_a_usable_gpu(machine, options, message, capsys, tmp_path):
+    machine(**options)
+    transform = fastmel.frontend("whisper", engine="cuda")  # made anywhere, used on a GPU
+    for call in (transform, lambda y: transform([y]), lambda y: transform.batch([y])):
+        with pytest.raises(fastmel.ParameterError, match=message):
+            call(Y)
+    assert cuda.describe().startswith("none: ")
+    target = tmp_path / "a.npy"
+    assert main(["mel", "a.wav", "-o", str(target), "--engine", "cuda"]) == 2
+    assert "error: " in capsys.readouterr().err
+    assert not target.exists()
+
+
+def test_a_machine_with_a_gpu(machine):
+    machine(package="numba-cuda-mlir", driver=(13, 1))
+    cuda.check()
+    assert cuda._owner == os.getpid()
+
+
+def test_info_names_the_gpu_or_the_reason(capsys):
+    assert main(["info"]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("gpu ")]
+    assert "none: " in line or cuda.IS_SIMULATED or "compute capability" in line
+
+
+def test_a_forked_child_of_a_process_with_cuda(monkeypatch):
+    monkeypatch.setattr(cuda, "_owner", os.getpid() + 1)
+    with pytest.raises(RuntimeError, match=r'forked .* "spawn" method, or use engine="auto"'):
+        fastmel.frontend("whisper", engine="cuda")(Y)
+    assert "forked" in cuda.describe()
+
+
+def test_too_little_memory(monkeypatch):
+    def make(*args):
+        raise OSError("Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
+
+    monkeypatch.setattr(cuda, "_owner", os.getpid())
+    monkeypatch.setattr(cuda_program, "_rooms", make)
+    monkeypatch.setattr(
+        cuda_program, "cuda", SimpleNamespace(gpus=SimpleNamespace(current=SimpleNamespace(id=0)))
+    )
+    with pytest.raises(MemoryError, match=r"the GPU's memory is too small .* fewer or shorter"):
+        fastmel.frontend("whisper", engine="cuda")(Y)
+
+
+def test_importing_fastmel_and_computing_on_the_cpu_import_no_cuda():
+    code = (
+        "import sys, numpy, fastmel; fastmel.MelSpectrogram()(numpy.zeros(3000, 'f4'));"
+        "print([name for name in sys.modules if 'cuda' in name])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ours = {"fastmel.engines.cuda_layout"}
+    assert set(eval(found.stdout)) <= ours | {"numba.core.types.cuda", "numba.cuda"}
+
+
+class OnGPU:
+    """An array of another library on a GPU, as far as a look at it goes."""
+
+    dtype, shape = np.dtype(np.float32), (4000,)
+    __cuda_array_interface__ = None
+
+
+class InManagedMemory:
+    shape = (4000,)
+
+    def __dlpack_device__(self):
+        return 13, 0
+
+
+@pytest.mark.parametrize("engine", ["auto", "fused", "scipy", "reference"])
+@pytest.mark.parametrize("array", [OnGPU(), InManagedMemory()])
+def test_engines_of_the_cpu_refuse_arrays_on_a_gpu(engine, array):
+    transform = fastmel.MelSpectrogram(engine=engine)
+    for call in (transform, lambda y: transform([y]), lambda y: transform.batch([y])):
+        with pytest.raises(fastmel.ParameterError, match=r"on a GPU.*make the transform with engi"):
+            call(array)
+
+
+def test_signals_here_and_there_are_refused():
+    transform = fastmel.MelSpectrogram(engine="cuda")
+    with pytest.raises(fastmel.ParameterError, match="some of the signals are on a GPU"):
+        transform.batch([OnGPU(), Y])
