@@ -230,9 +230,9 @@ def _remote(url: str) -> Iterator[_Found]:
     root, entries = remote.find(url)
     for entry in entries:
         inside = _url_path(entry.url).removeprefix(_url_path(root))
-        if entry.url != url and (
-            _suffix(entry.url) in _COMPANIONS or re.search(r"(^|/)\.[^/]", inside)
-        ):
+        is_named = _url_path(entry.url) == _url_path(url)
+        is_hidden = re.search(r"(^|/)\.[^/]", inside)
+        if not is_named and (is_hidden or _suffix(entry.url) in _COMPANIONS):
             continue
         extra = {} if entry.etag is None else {"etag": entry.etag}
         yield _Found(entry.url, root, size=entry.size, mtime_ns=entry.mtime_ns, extra=extra)

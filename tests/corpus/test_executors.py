@@ -67,6 +67,8 @@ def test_what_is_lost_is_given_again_at_once(calls):
         assert [shard for shard, _ in calls.waiting] == [7]
         _lose(calls)
     assert next(reports) is None
+    calls.answer(SystemError("a worker died"))  # which counts as the first
+    assert next(reports) is None
     calls.answer()
     assert next(reports) == {"shard": 7}
 

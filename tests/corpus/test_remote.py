@@ -65,9 +65,18 @@ def test_a_folder(store, wav):
 
 
 def test_a_file_whatever_its_name(store):
-    store("c/.a.txt/b.WAVE", "c/[1].wav", "c/1.wav")
+    store("c/.a.txt/b.WAVE", "c/.c.pdf", "c/[1].wav", "c/1.wav")
     assert _ids("memory://c/.a.txt/b.WAVE") == ["b.WAVE"]
+    assert _ids("memory://c/.c.pdf") == [".c.pdf"]
     assert _ids("memory://c/[1].wav") == ["[1].wav"]
+
+
+def test_what_was_listed_before_is_listed_again(store, monkeypatch):
+    listed = []
+    memory = store("c/1.wav")
+    monkeypatch.setattr(type(memory), "invalidate_cache", lambda self: listed.append(self))
+    find(["memory://c"])
+    assert listed == [memory]
 
 
 def test_globs(store):

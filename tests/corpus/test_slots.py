@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from fastmel.corpus import check
+from fastmel.corpus import check, run
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are killed by signals")
 
@@ -199,6 +199,15 @@ def test_a_limit_on_the_size_of_files_is_a_full_disk(corpus, tmp_path, tree, lef
     assert list(out.rglob("shard-*")) == []
     assert _finish(_start("extract", "-o", out, "--quiet"))[0] == 3
     assert tree(out) == tree(undisturbed)
+
+
+def test_a_task_waits_for_the_one_that_plans(corpus, tmp_path):
+    with run.locked(tmp_path):
+        run.plan_for(tmp_path, run.check_settings("whisper", "npy", {}), [str(corpus)])
+        process = _start("extract", "-o", tmp_path, "--task-index", "0", "--task-count", "1")
+        time.sleep(2)  # for it to give up, if it would
+        assert process.poll() is None
+    assert _finish(process)[0] == 0
 
 
 def test_tasks_of_an_array_start_together(corpus, tmp_path, tree, leftovers, reference):
