@@ -65,7 +65,7 @@ def make_shards(
                 except CancelledError:  # whoever kept it was lost
                     waiting.appendleft((shard, tries))
                 except Exception as error:  # a worker died: its item has a strike
-                    if tries == _TRIES:
+                    if tries >= _TRIES:
                         raise RuntimeError(
                             f"shard {shard} was not made in {_TRIES} tries: "
                             f"{type(error).__name__}: {error}"

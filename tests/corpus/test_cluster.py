@@ -250,6 +250,7 @@ def test_workers_must_see_the_plan(planned, tmp_path):
         cluster.check_worker(str(planned.path), "0" * 64)
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_what_hangs_ends_its_process_and_has_a_strike(tmp_path):
     path = attempts.attempt_path(tmp_path, 0)
     pid = os.fork()
