@@ -110,9 +110,7 @@ def extract(
         if inputs is None:
             plan = plans.load_plan(folder)
         else:
-            if overwrite:
-                run.clear(folder)
-            plan = run.plan_for(folder, settings, inputs)
+            plan = run.plan_for(folder, settings, inputs, overwrite=overwrite)
         run.run(
             plan,
             plan.incomplete(),

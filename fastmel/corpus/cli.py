@@ -169,8 +169,6 @@ def _extract(args: argparse.Namespace) -> int:
             _make(args, plan, shards)
             return 0
     with _cluster(args) as cluster, run.locked(args.output):
-        if args.overwrite:
-            run.clear(args.output)
         plan = _plan(args)
         if args.plan_only:
             _say(f"{plan.n_items:,} inputs in {len(plan.shards):,} shards are planned")
@@ -206,7 +204,9 @@ def _plan(args: argparse.Namespace) -> "Plan":
 
     if not args.inputs:
         return load_plan(args.output)
-    return plan_for(args.output, _settings(args), args.inputs, stdin=sys.stdin)
+    return plan_for(
+        args.output, _settings(args), args.inputs, stdin=sys.stdin, overwrite=args.overwrite
+    )
 
 
 def _plan_of_task(args: argparse.Namespace) -> "Plan":

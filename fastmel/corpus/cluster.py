@@ -115,8 +115,9 @@ class Cluster:
     def _window(self) -> int:
         """Return how many shards the cluster should have now; it may grow and shrink."""
         if time.monotonic() - self._counted > _COUNT_EVERY:
-            with contextlib.suppress(OSError):
-                self._n_threads = sum(self._connected().nthreads().values())
+            client = self._connected()
+            with contextlib.suppress(OSError):  # it is lost at this moment
+                self._n_threads = sum(client.nthreads().values())
             self._counted = time.monotonic()
         return _AHEAD * max(1, self._n_threads)
 
@@ -185,8 +186,6 @@ def _sendable() -> Callable[..., Any]:
     """
 
     def call(name: str, *args: Any) -> Any:
-        import socket
-
         try:
             from fastmel.corpus import cluster
         except ImportError as error:

@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -36,6 +36,9 @@ EVENTS = ".events.jsonl"
 
 #: what there may be in a folder without a plan: traces of planning that was cut off
 _TRACES = {_LOCK, durable.PARTIAL, "items.jsonl"}
+
+#: seconds in which this machine sees what others have written, and between looks
+_PATIENCE, _TICK = 120.0, 0.5
 
 #: called with the report of each shard that was made, and with None now and then
 Listener = Callable[[dict[str, Any] | None], None]
@@ -126,8 +129,22 @@ def plan_for(
     inputs: Sequence[str],
     *,
     stdin: TextIO | None = None,
+    overwrite: bool = False,
 ) -> Plan:
     """Return the folder's plan, made now if it has none.
+
+    Parameters
+    ----------
+    folder : Path
+        The output folder.
+    settings : dict
+        What :func:`check_settings` returned.
+    inputs : sequence of str
+        See :func:`fastmel.corpus.sources.find`.
+    stdin : text file, optional
+        Standard input.
+    overwrite : bool
+        Remove what was made by an earlier plan, once the new one is known.
 
     Raises
     ------
@@ -138,6 +155,8 @@ def plan_for(
     """
     items = sources.find(inputs, stdin=stdin)[: settings["limit"]]
     asked, content = plan_of(folder, settings, items)
+    if overwrite:
+        clear(folder)
     if not (folder / "plan.json").exists():
         strange = sorted({path.name for path in folder.iterdir()} - _TRACES)
         if strange:
@@ -294,6 +313,18 @@ def run(
                 failed += sum(report["failures"].values())
             listener(report)
             _check_failures(failed, most)
+    _await(plan, shards)
+
+
+def _await(plan: Plan, shards: Collection[int]) -> None:
+    """Wait until what other machines have made is seen here: network file systems take a while."""
+    deadline = time.monotonic() + _PATIENCE
+    while missing := {*shards} & {*plan.incomplete()}:
+        if time.monotonic() > deadline:
+            raise OSError(
+                f"{len(missing)} shards were made, such as {min(missing)}, and are not seen here"
+            )
+        time.sleep(_TICK)
 
 
 def _check_failures(failed: int, most: float) -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from functools import partial
 
@@ -307,6 +308,28 @@ def test_overwrite_begins_anew(go, tmp_path, tree, undisturbed):
     go(out, frontend="kaldi")
     go(out, overwrite=True)
     assert tree(out) == undisturbed
+
+
+def test_nothing_is_overwritten_before_there_is_a_new_plan(go, tmp_path, tree, undisturbed):
+    with pytest.raises(fastmel.ParameterError, match="no such file or folder"):
+        extract(str(tmp_path / "gone"), tmp_path / "undisturbed", overwrite=True)
+    assert tree(tmp_path / "undisturbed") == undisturbed
+
+
+def test_what_other_machines_made_may_be_seen_later(corpus, here, tmp_path, tree, monkeypatch):
+    class Late(type(here)):
+        def submit(self, function, shard):
+            future = super().submit(function, shard)
+            side = load_plan(tmp_path).side_file(shard)
+            side.rename(side.with_suffix(".unseen"))
+            threading.Timer(0.5, side.with_suffix(".unseen").rename, (side,)).start()
+            return future
+
+    assert extract(str(corpus), tmp_path, executor=Late()).written == 11
+    monkeypatch.setattr(run, "_PATIENCE", 0.1)
+    monkeypatch.setattr(plan.Plan, "incomplete", lambda self: [1])
+    with pytest.raises(OSError, match="1 shards were made, such as 1, and are not seen here"):
+        extract(str(corpus), tmp_path, executor=here)
 
 
 def test_a_folder_with_other_things_is_left_alone(go, tmp_path):
