@@ -10,7 +10,7 @@ conflicts do not depend on the size of the FFT. What needs a whole signal (its l
 statistics over time, stacks of frames) is left to small kernels that follow on the same stream.
 
 Kernels are closures over the numbers of a layout, which the compiler sees as constants. They keep
-to what both packages accept, numba-cuda-mlir and numba-cuda, and use no operations of warps, so
+to what both packages accept, numba-cuda and numba-cuda-mlir, and use no operations of warps, so
 that the CUDA simulator runs them as they are.
 """
 
@@ -34,10 +34,12 @@ from .cuda_layout import Ending, Layout
 #: whether kernels run in Numba's simulator
 IS_SIMULATED = bool(config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 
-if find_spec("numba_cuda_mlir") and not IS_SIMULATED:
-    from numba_cuda_mlir import cuda
-else:
+# numba-cuda's code first: that of its successor, numba-cuda-mlir 0.6, takes twice the registers
+# and spills some of them. Without either, Numba's own module is there for the simulator only.
+if IS_SIMULATED or find_spec("numba_cuda") or not find_spec("numba_cuda_mlir"):
     from numba import cuda
+else:
+    from numba_cuda_mlir import cuda
 
 __all__ = [
     "THREADS",
@@ -63,9 +65,11 @@ def device(function: Callable[..., Any]) -> Any:
     return cuda.jit(device=True)(function)
 
 
-def kernel(function: Callable[..., None]) -> Any:
-    """Compile a function for launches."""
-    return cuda.jit(function)
+def kernel(n_threads: int) -> Callable[[Callable[..., None]], Any]:
+    """Compile a function for launches with so many threads, for 1024 at once on a processor."""
+    if IS_SIMULATED:
+        return lambda function: cuda.jit(function)
+    return lambda function: cuda.jit(launch_bounds=(n_threads, -(-1024 // n_threads)))(function)
 
 
 _place = device(cuda_layout.place)
@@ -553,7 +557,7 @@ def _store_of(layout: Layout) -> Any:
 def line_of(layout: Layout) -> Any:
     """Make the kernel of the line: block (x, y) takes tile x of signal y."""
     n_frames, n_tile, n_threads = layout.n_frames, layout.n_tile, layout.n_threads
-    n_rounds, n_shared, n_scratch = n_tile // n_frames, layout.n_shared, layout.n_scratch
+    n_shared, n_scratch = layout.n_shared, layout.n_scratch
     n_values, energy_row = (
         layout.n_features * layout.tile_pitch,
         layout.energy_at * layout.tile_pitch,
@@ -562,7 +566,7 @@ def line_of(layout: Layout) -> Any:
     load, means_of, energies_of = _load_of(layout), _means_of(layout), _energies_of(layout)
     fft, power, bands, store = (make(layout) for make in (_fft_of, _power_of, _bands_of, _store_of))
 
-    @kernel
+    @kernel(n_threads)
     def line(
         y: Any, rows: Any, window: Any, twiddles: Any, spans: Any, weights: Any, out: Any,
         state: Any,
@@ -577,24 +581,22 @@ def line_of(layout: Layout) -> Any:
             return
         if cuda.threadIdx.x == 0:
             zero[0] = 0
-        for i in range(n_rounds):
+        for done in range(0, min(n_tile, rows[row, N_BANDS] - first), n_frames):
             cuda.syncthreads()
             # A zero that the compiler cannot see through: it would compute the places of all passes
             # before the first round, and keep them in 255 registers.
             tid = I32(cuda.threadIdx.x + zero[0])
-            if first + i * n_frames < rows[row, N_BANDS]:
-                if not load(y, rows, row, first + i * n_frames, shared, tid):
-                    state[LOST, row] = 1
-                cuda.syncthreads()
-                if removes_dc:
-                    means_of(shared, scratch, means, tid)
-                if has_energy:
-                    at = energy_row + i * n_frames
-                    energies_of(shared, means, window, scratch, tile, at, tid)
-                fft(shared, means, window, twiddles, tid)
-                power(shared, twiddles, tid)
-                cuda.syncthreads()
-                bands(shared, spans, weights, tile, i * n_frames, tid)
+            if not load(y, rows, row, first + done, shared, tid):
+                state[LOST, row] = 1
+            cuda.syncthreads()
+            if removes_dc:
+                means_of(shared, scratch, means, tid)
+            if has_energy:
+                energies_of(shared, means, window, scratch, tile, energy_row + done, tid)
+            fft(shared, means, window, twiddles, tid)
+            power(shared, twiddles, tid)
+            cuda.syncthreads()
+            bands(shared, spans, weights, tile, done, tid)
         cuda.syncthreads()
         tid = I32(cuda.threadIdx.x)
         peak = store(tile, rows, row, first, out, tid)
@@ -649,7 +651,7 @@ def cepstra_of(ending: Ending, n_mfcc: int) -> Any:
     has_energy, is_turned = ending.energy_at >= 0, ending.is_turned
     energy_at = n_mfcc - 1 if ending.energy_last else 0
 
-    @kernel
+    @kernel(THREADS)
     def cepstra(source: Any, rows: Any, state: Any, matrix: Any, out: Any) -> None:
         row, unit = cuda.blockIdx.y, cuda.blockIdx.x * THREADS + cuda.threadIdx.x
         n_frames = rows[row, N_BANDS]
@@ -700,7 +702,7 @@ def statistics_of(ending: Ending) -> Any:
         cuda.syncthreads()
         return scratch[tid % n_neighbours]
 
-    @kernel
+    @kernel(THREADS)
     def statistics(source: Any, rows: Any, state: Any, stats: Any) -> None:
         scratch = cuda.shared.array(THREADS, F32)
         tid, row = I32(cuda.threadIdx.x), cuda.blockIdx.y
@@ -742,7 +744,7 @@ def finish_of(ending: Ending, is_in_place: bool) -> Any:
         length, step = ending.stack
         n_before = (length - 1) // 2 if ending.stack_ends == "edge" else 0
 
-    @kernel
+    @kernel(THREADS)
     def finish(source: Any, rows: Any, state: Any, stats: Any, factors: Any, out: Any) -> None:
         row, unit = cuda.blockIdx.y, cuda.blockIdx.x * THREADS + cuda.threadIdx.x
         n_out = rows[row, N_OUT]
@@ -848,7 +850,7 @@ def _explained(problem: str) -> str:
 
 def _package() -> str | None:
     """The package that compiles, and its version."""
-    for package in ("numba-cuda-mlir", "numba-cuda"):
+    for package in ("numba-cuda", "numba-cuda-mlir"):
         try:
             return f"{package} {version(package)}"
         except PackageNotFoundError:

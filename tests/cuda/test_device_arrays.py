@@ -1,0 +1,202 @@
+"""Arrays on a GPU, in and out: in the simulator, whose device memory is the processor's."""
+
+import ctypes
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import fastmel
+from fastmel.engines import cuda_arrays, cuda_program
+
+pytestmark = pytest.mark.usefixtures("simulator", "library")
+
+SMALL = {"sr": 16000, "n_fft": 64, "hop_length": 16, "n_mels": 6, "log": "db"}
+
+
+class Stream:
+    """A stream that remembers who waited for it."""
+
+    def __init__(self, number):
+        self.number, self.n_waits = number, 0
+
+    def synchronize(self):
+        self.n_waits += 1
+
+
+class Array:
+    """Another library's array: what it says by __cuda_array_interface__."""
+
+    def __init__(self, values, stream=None, strides=None):
+        self.values, self.stream, self.strides = values, stream, strides
+
+    shape = property(lambda self: self.values.shape)
+    dtype = property(lambda self: self.values.dtype)
+
+    @property
+    def __cuda_array_interface__(self):
+        return {
+            "shape": self.shape,
+            "typestr": self.dtype.str,
+            "data": (self.values.ctypes.data, False),
+            "strides": self.strides,
+            "stream": self.stream,
+            "version": 3,
+        }
+
+
+class Exporter:
+    """Another library's array that has DLPack only."""
+
+    def __init__(self, values):
+        self.values = values
+
+    shape = property(lambda self: self.values.shape)
+    dtype = property(lambda self: self.values.dtype)
+
+    def __dlpack_device__(self):
+        return 2, 0
+
+
+@pytest.fixture
+def library(simulator, monkeypatch):
+    """What the simulator's CUDA module lacks: arrays and streams of others."""
+    cuda = cuda_arrays.cuda
+
+    def as_cuda_array(x, sync):
+        assert not sync  # or all that the stream has to do would be waited for
+        interface = x.__cuda_array_interface__
+        dtype = np.dtype(interface["typestr"])
+        n_bytes = dtype.itemsize * int(np.prod(interface["shape"]))
+        memory = (ctypes.c_char * n_bytes).from_address(interface["data"][0])
+        values = np.frombuffer(memory, dtype=dtype).reshape(interface["shape"])
+        array = cuda.to_device(np.empty(0))
+        array._ary = values
+        array.is_c_contiguous = lambda: interface["strides"] is None
+        return array
+
+    streams = {0: Stream(0)}
+    monkeypatch.setattr(cuda, "as_cuda_array", as_cuda_array, raising=False)
+    monkeypatch.setattr(cuda, "default_stream", lambda: streams[0], raising=False)
+    monkeypatch.setattr(
+        cuda, "external_stream", lambda n: streams.setdefault(n, Stream(n)), raising=False
+    )
+    interface = property(lambda self: Array(self._ary).__cuda_array_interface__)
+    monkeypatch.setattr(
+        type(cuda.to_device(np.empty(0))), "__cuda_array_interface__", interface, raising=False
+    )
+    cuda_arrays.stream_by_number.cache_clear()
+    cuda_program._room_on.cache_clear()
+    yield streams
+    cuda_arrays.stream_by_number.cache_clear()
+    cuda_program._room_on.cache_clear()
+
+
+def noise(rng, *shape):
+    return (0.1 * rng.standard_normal(shape)).astype(np.float32)
+
+
+def transform_pair(**options):
+    here = fastmel.MelSpectrogram(**SMALL, **options, engine="cuda")
+    return here, fastmel.MelSpectrogram(**SMALL, **options, engine="reference")
+
+
+def test_an_array_there_gives_a_result_there(rng):
+    transform, reference = transform_pair()
+    y = noise(rng, 2, 3, 100)
+    found = transform(Array(y))
+    assert isinstance(found, cuda_arrays.DeviceArray)
+    assert (found.shape, found.dtype, len(found)) == ((2, 3, 6, 7), np.float32, 2)
+    assert repr(found) == "<DeviceArray of float32, shape (2, 3, 6, 7)>"
+    np.testing.assert_allclose(found.copy_to_host(), reference(y), rtol=0, atol=1e-3)
+    again = cuda_arrays.flat(found)  # as another library would take it
+    np.testing.assert_array_equal(again.copy_to_host(), found.copy_to_host().ravel())
+
+
+def test_lists_and_batches_there(rng):
+    transform, reference = transform_pair(pad_value=5.0, normalize="mean", layout="frames_first")
+    signals = [noise(rng, n) for n in (100, 40, 64)]
+    expected = [reference(y) for y in signals]
+    for found, of_one in zip(transform([Array(y) for y in signals]), expected, strict=True):
+        np.testing.assert_allclose(found.copy_to_host(), of_one, rtol=0, atol=1e-3)
+    padded, n_frames = transform.batch([Array(y) for y in signals])
+    assert padded.shape == (3, 7, 6)
+    np.testing.assert_array_equal(n_frames, [7, 3, 5])
+    for found, of_one, n in zip(padded.copy_to_host(), expected, n_frames, strict=True):
+        np.testing.assert_allclose(found[:n], of_one, rtol=0, atol=1e-3)
+        assert (found[n:] == 5).all()
+
+
+def test_half_precision_there(rng):
+    transform, reference = transform_pair(dtype="float16")
+    y = noise(rng, 100).astype(np.float16)
+    found = transform(Array(y))
+    assert found.dtype == np.float16
+    np.testing.assert_allclose(found.copy_to_host(), reference(y), rtol=2e-3)
+
+
+def test_out_is_filled_and_returned(rng):
+    transform, reference = transform_pair(top_db=20)
+    y, out = noise(rng, 2, 100), Array(np.full((2, 6, 7), np.nan, dtype=np.float32))
+    assert transform(Array(y), out=out) is out
+    np.testing.assert_allclose(out.values, reference(y), rtol=0, atol=1e-3)
+
+
+REFUSED = [
+    (lambda y: Array(y.astype(np.float64)), None, "float32 or float16, and the samples are float6"),
+    (lambda y: Array(y, strides=(8, 4)), None, "must be C-contiguous"),
+    (Array, lambda: np.empty((2, 6, 7), dtype=np.float32), "out is not; give out there, too"),
+    (Array, lambda: Array(np.empty((2, 7, 6), dtype=np.float32)), r"shape \(2, 7, 6\); give a C-"),
+    (Array, lambda: Array(np.empty((2, 6, 7), dtype=np.float16)), "out is float16 of"),
+]
+
+
+@pytest.mark.parametrize(("samples", "out", "message"), REFUSED)
+def test_what_does_not_fit_is_refused(rng, samples, out, message):
+    transform, _ = transform_pair()
+    with pytest.raises(fastmel.ParameterError, match=message):
+        transform(samples(noise(rng, 2, 100)), out=out and out())
+
+
+def test_work_is_put_on_the_caller_s_stream(rng, library, monkeypatch):
+    rooms = []
+    launch = cuda_program.Program._launch
+    monkeypatch.setattr(
+        cuda_program.Program,
+        "_launch",
+        lambda self, room, *args: rooms.append(room) or launch(self, room, *args),
+    )
+    transform, _ = transform_pair()
+    for number, expected in ((None, 0), (1, 0), (77, 77)):
+        found = transform(Array(noise(rng, 100), stream=number))
+        assert rooms[-1].stream is library[expected]
+        assert found.__cuda_array_interface__["stream"] == (number or 1)
+        assert library[expected].n_waits == 0
+    transform([Array(noise(rng, 100), stream=number) for number in (77, 88)])
+    assert rooms[-1].stream is library[77]
+    assert (library[77].n_waits, library[88].n_waits) == (0, 1)
+    found = transform([Array(noise(rng, 100), stream=77)])[0]
+    found.copy_to_host()
+
+
+def test_dlpack_in_and_out(rng, library, monkeypatch):
+    taken = []
+
+    def memory_of(x):
+        taken.append(x)
+        return SimpleNamespace(
+            shape=x.shape, dtype=x.dtype, strides=None, ptr=x.values.ctypes.data, readonly=False
+        )
+
+    monkeypatch.setattr(cuda_arrays, "memory_of", memory_of)
+    monkeypatch.setattr(cuda_arrays, "exported", lambda x, **options: (x, options))
+    transform, reference = transform_pair()
+    y = Exporter(noise(rng, 100))
+    found = transform(y)
+    assert taken == [y]
+    np.testing.assert_allclose(found.copy_to_host(), reference(y.values), rtol=0, atol=1e-3)
+    assert found.__dlpack_device__() == (2, 0)
+    assert found.__dlpack__(stream=5) == (found, {"stream": -1})
+    assert library[0].n_waits == 1  # for a taker on another stream
+    found.__dlpack__(stream=-1, max_version=(1, 0))
+    assert library[0].n_waits == 1
