@@ -295,7 +295,7 @@ def run(
     if cluster is not None:
         reports = cluster.make_shards(plan, shards, timeout=timeout, max_failures=most)
     elif executor is None:
-        slots.prepare()
+        slots.prepare(plan.config)
         warm(plan.transform)  # compiles what is not in the cache, once for all processes
         reports = slots.make_shards(
             plan, shards, workers=workers, timeout=timeout, memory=memory, max_failures=most

@@ -16,7 +16,7 @@ from fastmel.corpus.work import run_shard
 def in_this_process(monkeypatch):
     """Make shards of four items here; processes take seconds."""
     monkeypatch.setattr(plan, "_SHARD_ITEMS", (4, 4))
-    monkeypatch.setattr(slots, "prepare", lambda: None)
+    monkeypatch.setattr(slots, "prepare", lambda config: None)
 
     def make_shards(plan, shards, **_):
         for index in shards:

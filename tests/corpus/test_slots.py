@@ -210,6 +210,19 @@ def test_a_task_waits_for_the_one_that_plans(corpus, tmp_path):
     assert _finish(process)[0] == 0
 
 
+@pytest.mark.parametrize(("config", "expected"), [("{}", 1), ('{"n_mels": -1}', 0), (None, 0)])
+def test_processes_start_with_compiled_code(config, expected):
+    code = """
+from fastmel.corpus import preload, work
+print(work.warm.cache_info().currsize)
+"""
+    environment = {**os.environ, "FASTMEL_PRELOAD": config} if config else None
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, check=True
+    )
+    assert int(found.stdout) == expected
+
+
 def test_tasks_of_an_array_start_together(corpus, tmp_path, tree, leftovers, reference):
     out = tmp_path / "out"
     words = ("extract", corpus, "-o", out, "--workers", "1", "--task-count", "3", "--task-index")
