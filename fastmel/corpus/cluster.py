@@ -109,8 +109,11 @@ class Cluster:
 
     def _check(self, folder: str, digest: str) -> None:
         """Refuse workers that are there now and cannot take part; tasks look at later ones."""
-        if not self._connected().run(_sendable(), "check_worker", folder, digest):
-            warnings.warn(f"{self._where()} has no workers yet: waiting for them", stacklevel=2)
+        from distributed.comm import CommClosedError
+
+        with contextlib.suppress(CommClosedError):  # a worker died at this moment
+            if not self._connected().run(_sendable(), "check_worker", folder, digest):
+                warnings.warn(f"{self._where()} has no workers yet: waiting for them", stacklevel=2)
 
     def _window(self) -> int:
         """Return how many shards the cluster should have now; it may grow and shrink."""
