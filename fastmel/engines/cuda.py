@@ -18,6 +18,7 @@ import math
 import os
 from collections.abc import Callable
 from functools import lru_cache, reduce
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
@@ -36,10 +37,8 @@ IS_SIMULATED = bool(config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 
 # numba-cuda's code first: that of its successor, numba-cuda-mlir 0.6, takes twice the registers
 # and spills some of them. Without either, Numba's own module is there for the simulator only.
-if IS_SIMULATED or find_spec("numba_cuda") or not find_spec("numba_cuda_mlir"):
-    from numba import cuda
-else:
-    from numba_cuda_mlir import cuda
+_IS_NUMBA = IS_SIMULATED or find_spec("numba_cuda") or not find_spec("numba_cuda_mlir")
+cuda: Any = import_module("numba.cuda" if _IS_NUMBA else "numba_cuda_mlir.cuda")
 
 __all__ = [
     "THREADS",
@@ -794,15 +793,15 @@ def check() -> None:
         If the GPU was in use in the process from which this one was forked.
     """
     global _owner
-    if _owner == os.getpid():
-        return
-    if _owner is not None:
+    if _owner not in (None, os.getpid()):
         raise RuntimeError(
             "this process was forked from one that uses the GPU, which CUDA does not allow; start "
             'it with multiprocessing\'s "spawn" method, or use engine="auto" here'
         )
-    _look_for_gpu()
-    _owner = os.getpid()
+    if _owner is None:
+        _look_for_gpu()
+        _owner = os.getpid()
+    cuda.current_context()  # each thread has its own
 
 
 def _look_for_gpu() -> None:
@@ -827,7 +826,6 @@ def _look_for_gpu() -> None:
         )
     if not has_gpu:
         raise ParameterError(_explained("CUDA_ERROR_NO_DEVICE"))
-    cuda.current_context()
 
 
 def _explained(problem: str) -> str:

@@ -6,6 +6,7 @@ overlap. Arrays that are on the GPU already are computed in place on their strea
 
 import math
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, lru_cache
@@ -23,6 +24,7 @@ from . import cuda_layout
 from .cuda import (
     FIRST,
     FIRST_OUT,
+    IS_SIMULATED,
     LOST,
     N_BANDS,
     N_FILLED,
@@ -109,6 +111,7 @@ class Program:
             If a signal is too long for the GPU's memory.
         """
         check()
+        self._check_lengths(lengths)
         with _told_plainly(), _lock:
             rooms = _rooms(cuda.gpus.current.id)
             ends: list[Callable[[], None]] = []
@@ -159,6 +162,11 @@ class Program:
             raise ParameterError(
                 f'engine="cuda" takes float32 or float16, and the samples are {" and ".join(kinds)}'
             )
+        self._check_lengths(lengths)
+        if len(lengths) > _MOST_ROWS:
+            raise ParameterError(
+                f"{len(lengths)} signals are too many for one call; give {_MOST_ROWS} at a time"
+            )
         if len({device_of(array) for array in arrays}) > 1:
             raise ParameterError("the arrays of a call must be on one GPU, and these are not")
         with _told_plainly(), on_device_of(signals[0]), _lock:
@@ -178,6 +186,15 @@ class Program:
             if size:
                 self._launch(room, y, offsets, lengths, flat(results))
         return results
+
+    def _check_lengths(self, lengths: Sequence[Signal]) -> None:
+        """Refuse what kernels cannot count in 32 bits."""
+        n_features = self.ending.n_features
+        if any(max(signal.n_signal, signal.n_out * n_features) >> 31 for signal in lengths):
+            raise ParameterError(
+                "a signal has more than 2**31 samples or values of its features, which is too many "
+                "for the GPU; cut it into pieces"
+            )
 
     def _check_out(self, out: Any, shape: tuple[int, ...] | None) -> None:
         if not is_on_gpu(out):
@@ -260,7 +277,7 @@ class Program:
 
         def run(kernel: Any, n_blocks: int, n_threads: int, *args: Any) -> None:
             if n_blocks:
-                kernel[(n_blocks, n_rows), n_threads, stream](*args)
+                _launcher(kernel, (n_blocks, n_rows), n_threads, stream)(*args)
 
         def run_on_each(kernel: Any, column: int, n_values: int, *args: Any) -> None:
             n_units = int(table[:, column].max()) * n_values
@@ -326,6 +343,18 @@ def _table(
     table[:, N_PLACES] = table[:, N_OUT if is_in_place else N_BANDS]
     table[:, FIRST] = np.cumsum(table[:, N_PLACES]) - table[:, N_PLACES]
     return table
+
+
+@lru_cache(maxsize=256)
+def _cached_launcher(kernel: Any, grid: tuple[int, int], n_threads: int, stream: Any) -> Any:
+    """A kernel ready for its arguments, without Numba's warning of small grids."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return kernel[grid, n_threads, stream]
+
+
+#: the simulator's kernels know one grid at a time
+_launcher = _cached_launcher.__wrapped__ if IS_SIMULATED else _cached_launcher
 
 
 class _Room:

@@ -49,7 +49,7 @@ def assembler():
 
 needs = pytest.mark.skipif(
     cuda.IS_SIMULATED or find_spec("numba_cuda") is None or assembler() is None,
-    reason="needs numba-cuda with NVVM, and ptxas: pip install 'fastmel[cu13]' 'cuda-toolkit[nvcc]'",
+    reason="needs numba-cuda, NVVM and ptxas: pip install 'fastmel[cu13]' 'cuda-toolkit[nvcc]'",
 )
 
 
@@ -122,7 +122,7 @@ def test_the_line_keeps_to_its_registers(name, architecture, tmp_path):
     config, ending, layout = steps(name)
     out = "float16" if ending.is_empty and config.dtype == "float16" else "float32"
     arguments = (
-        array("float32"),
+        array(out),  # samples of the same type
         array("int64", 2),
         array("float32"),
         array("float32", 2),

@@ -1,6 +1,7 @@
 """Arrays on a GPU, in and out: in the simulator, whose device memory is the processor's."""
 
 import ctypes
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -200,3 +201,44 @@ def test_dlpack_in_and_out(rng, library, monkeypatch):
     assert library[0].n_waits == 1  # for a taker on another stream
     found.__dlpack__(stream=-1, max_version=(1, 0))
     assert library[0].n_waits == 1
+
+
+@pytest.fixture
+def torch(monkeypatch):
+    """As much of PyTorch as tensors on a GPU need."""
+
+    class Tensor(Array):
+        device = SimpleNamespace(type="cuda", index=0)
+        requires_grad = False
+        dtype = property(lambda self: f"torch.{self.values.dtype}")
+
+        @property
+        def __cuda_array_interface__(self):
+            return Array(self.values).__cuda_array_interface__
+
+        def __dlpack_device__(self):
+            return 2, 0
+
+        def reshape(self, shape):
+            return Tensor(self.values.reshape(shape))
+
+    module = SimpleNamespace(
+        Tensor=Tensor,
+        float32="float32",
+        empty=lambda size, dtype, device: Tensor(np.full(size, np.nan, dtype=dtype)),
+        cuda=SimpleNamespace(current_stream=lambda device: SimpleNamespace(cuda_stream=99)),
+    )
+    monkeypatch.setitem(sys.modules, "torch", module)
+    return module
+
+
+def test_tensors_give_tensors_on_the_current_stream(rng, library, torch):
+    transform, reference = transform_pair()
+    y = torch.Tensor(noise(rng, 2, 100))
+    found = transform(y)
+    assert isinstance(found, torch.Tensor)
+    np.testing.assert_allclose(found.values, reference(y.values), rtol=0, atol=1e-3)
+    assert set(library) == {0, 99}
+    y.requires_grad = True
+    with pytest.raises(fastmel.ParameterError, match=r"requires grad: give tensor.detach\(\)"):
+        transform(y)
