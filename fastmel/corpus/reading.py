@@ -339,6 +339,8 @@ def _local(item: Item) -> str | IO[bytes]:
     with open(path, "rb", buffering=0) as file:  # whose errors say more than libsndfile's
         if member is not None:
             return io.BytesIO(_member(file, status.st_size, item))
+    if path.lower().endswith(".raw"):  # soundfile would take it for samples without a header
+        return open(os.open(path, os.O_RDONLY), "rb")  # a file that tells no name
     try:
         path.encode()
     except UnicodeEncodeError:  # soundfile takes no such name

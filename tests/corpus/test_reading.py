@@ -204,6 +204,15 @@ def test_pieces_are_the_samples(file, monkeypatch, kind, sr, offset, duration):
     assert_same_bits(np.concatenate(pieces), whole.y)
 
 
+def test_a_name_does_not_tell_the_content(file, tmp_path, read):
+    (tmp_path / "talk.raw").write_bytes(file("flac").read_bytes())
+    (item,) = sources.find([str(tmp_path / "talk.raw")])
+    assert_same_bits(read(item).y, audio.load(file("flac"), sr=SR)[0])
+    (tmp_path / "talk.raw").write_bytes(bytes(range(256)) * 10)
+    with pytest.raises(reading.Failure, match=r"format: .*not recognised"):
+        read(item)
+
+
 @posix
 def test_a_name_that_is_not_text(file, tmp_path, read):
     path = os.fsencode(tmp_path) + b"/caf\xe9\n.wav"
