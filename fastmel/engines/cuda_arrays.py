@@ -72,7 +72,10 @@ class DeviceArray:
 
     def copy_to_host(self) -> Any:
         """Return the values as a NumPy array."""
-        return self._memory.copy_to_host(stream=stream_by_number(self._stream))
+        stream = stream_by_number(self._stream)
+        values = self._memory.copy_to_host(stream=stream)
+        stream.synchronize()
+        return values
 
 
 def device_of(x: Any) -> int:

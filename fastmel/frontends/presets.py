@@ -37,7 +37,7 @@ def frontend(name: str, *, engine: str = "auto", **overrides: Any) -> MelSpectro
     ----------
     name : str
         One of :func:`fastmel.frontends.names`.
-    engine : {"auto", "fused", "scipy", "reference"}
+    engine : {"auto", "fused", "scipy", "reference", "cuda"}
         What computes it (see :class:`fastmel.MelSpectrogram`).
     **overrides
         The options of that front end, and fields of :class:`fastmel.MelConfig` to replace.

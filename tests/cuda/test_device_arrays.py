@@ -198,9 +198,11 @@ def test_dlpack_in_and_out(rng, library, monkeypatch):
     np.testing.assert_allclose(found.copy_to_host(), reference(y.values), rtol=0, atol=1e-3)
     assert found.__dlpack_device__() == (2, 0)
     assert found.__dlpack__(stream=5) == (found, {"stream": -1})
-    assert library[0].n_waits == 1  # for a taker on another stream
+    n_waits = library[0].n_waits
     found.__dlpack__(stream=-1, max_version=(1, 0))
-    assert library[0].n_waits == 1
+    assert library[0].n_waits == n_waits
+    found.__dlpack__(stream=5)  # for a taker on another stream
+    assert library[0].n_waits == n_waits + 1
 
 
 @pytest.fixture
