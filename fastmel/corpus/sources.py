@@ -119,8 +119,8 @@ def find(inputs: Sequence[str], *, stdin: TextIO | None = None) -> list[Item]:
           whole file, which is read to its end;
         - ``wav.scp`` of Kaldi, which names recordings, or segments if ``segments`` lies beside it;
         - a tar file (``.tar``): its members, which are read where they are;
-        - the URL of any of these but archives, which fsspec reads; on the web there are no folders
-          and globs;
+        - the URL of any of these but archives, which fsspec reads, recordings as a whole; on the
+          web there are no folders and globs;
         - ``-``: a list, or JSON lines, on standard input.
 
         Paths in manifests are relative to the manifest's folder, in tables also to its folder
