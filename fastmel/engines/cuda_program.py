@@ -223,13 +223,15 @@ class Program:
     ) -> Callable[[], None]:
         """Start one part on a stream; return what waits for it and fetches the results."""
         offsets = _starts([signal.n_given for signal in lengths])
-        given = room.array("given", (offsets[-1],), F32, cuda.pinned_array)
+        given = room.array("given", (max(offsets[-1], 1),), F32, cuda.pinned_array)
         for y, signal, (low, high) in zip(signals, lengths, pairwise(offsets), strict=True):
             self._check_rest(y, signal)
             given[low:high] = y
+        places = [self.ending.n_features * n for n in _starts([s.n_out for s in lengths])]
+        if places[-1] == 0:
+            return lambda: None
         y = room.array("samples", given.shape, F32)
         y.copy_to_device(given, stream=room.stream)
-        places = [self.ending.n_features * n for n in _starts([s.n_out for s in lengths])]
         out = room.array("results", (places[-1],), self.dtype)
         state = self._launch(room, y, offsets, lengths, out)
         found = room.array("found", out.shape, self.dtype, cuda.pinned_array)
@@ -269,7 +271,7 @@ class Program:
             and all(signal.n_bands <= signal.n_out for signal in lengths)
         )
         table = _table(offsets, lengths, is_in_place)
-        n_rows, n_places = len(table), int(table[:, N_PLACES].sum())
+        n_rows, n_places = len(table), max(int(table[:, N_PLACES].sum()), 1)
         before = np.zeros((2, n_rows), dtype=F32)
         before[PEAK] = -np.inf
         rows, state = room.uploaded("rows", table), room.array("state", before.shape, F32)
@@ -283,7 +285,9 @@ class Program:
             n_units = int(table[:, column].max()) * n_values
             run(kernel, -(-n_units // THREADS), THREADS, *args)
 
-        bands = out if is_in_place else room.array("bands", (n_places * ending.n_found,), F32)
+        bands = (
+            out if is_in_place else room.array("bands", (max(n_places, 1) * ending.n_found,), F32)
+        )
         n_tiles = -(-int(table[:, N_PLACES].max()) // layout.n_tile)
         run(line_of(layout), n_tiles, layout.n_threads, y, rows, *tables, bands, state)
         if is_in_place and ending.is_empty:

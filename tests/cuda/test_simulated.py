@@ -268,3 +268,14 @@ def test_the_kernels_touch_the_places_that_the_model_knows(rng, monkeypatch):
     for radix, stride in ((8, 1), (4, 8)):
         places = {cuda_layout.target(*at) for at in recorded if at[2:] == (radix, stride)}
         assert places == set(range(32))
+
+
+def test_signals_without_a_sample():
+    empty = np.zeros(0, dtype=np.float32)
+    (found,) = fastmel.MelSpectrogram(**SMALL, log="db", engine="cuda")([empty])
+    np.testing.assert_array_equal(found, np.full((6, 1), -100, dtype=np.float32))
+    options = {"frame_length": 64, "padding": (0, 0), "n_frames": 3, "pad_value": 2.0, "log": "ln"}
+    for more in ({}, {"n_mfcc": 4}, {"normalize": "std"}):
+        transform = fastmel.MelSpectrogram(**SMALL, **options, **more, engine="cuda")
+        for found in (transform([empty])[0], transform(empty)):
+            np.testing.assert_array_equal(found, np.full(found.shape, 2, dtype=np.float32))
