@@ -251,9 +251,11 @@ class Program:
 
     def _check_rest(self, y: NDArray[Any], signal: Signal) -> None:
         """Look at the samples that no frame has; kernels look at the others."""
-        layout = self.layout
-        end = (signal.n_bands - 1) * layout.hop_length + layout.origin + layout.n_fft
-        if layout.hop_length > layout.n_fft or signal.n_bands == 0:
+        layout, n_frames = self.layout, signal.n_bands
+        if self.ending.is_empty:  # nothing depends on frames that are cut off
+            n_frames = min(n_frames, signal.n_out)
+        end = (n_frames - 1) * layout.hop_length + layout.origin + layout.n_fft
+        if layout.hop_length > layout.n_fft or n_frames == 0:
             util.valid_audio(y)
         else:
             util.valid_audio(y[: max(layout.origin, 0)])
@@ -285,9 +287,9 @@ class Program:
             n_units = int(table[:, column].max()) * n_values
             run(kernel, -(-n_units // THREADS), THREADS, *args)
 
-        bands = (
-            out if is_in_place else room.array("bands", (max(n_places, 1) * ending.n_found,), F32)
-        )
+        bands = out
+        if not is_in_place:
+            bands = room.array("bands", (n_places * ending.n_found,), F32)
         n_tiles = -(-int(table[:, N_PLACES].max()) // layout.n_tile)
         run(line_of(layout), n_tiles, layout.n_threads, y, rows, *tables, bands, state)
         if is_in_place and ending.is_empty:

@@ -228,7 +228,10 @@ def test_half_precision_in_and_out(rng):
 
 
 @pytest.mark.parametrize("where", [0, 1, 50, 98, 99])
-@pytest.mark.parametrize("options", [{}, {"center": False}, {"hop_length": 90, "n_fft": 32}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"center": False}, {"hop_length": 90, "n_fft": 32}, {"n_frames": 2}, {"padding": (-9, 0)}],
+)
 def test_a_sample_that_is_not_finite_is_an_error_wherever_it_is(where, options):
     transform = fastmel.MelSpectrogram(**(SMALL | options), engine="cuda")
     y = np.zeros((2, 100), dtype=np.float32)
