@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,9 @@ __all__ = ["add_commands"]
 _PLANNED = (
     "frontend", "option", "format", "dtype", "layout", "max_duration", "partial", "limit",
 )  # fmt: skip
+
+#: recordings that --dry-run looks at, and what a second takes where it can open none of them
+_SOME, _BYTES_PER_SECOND = 30, 32_000
 
 
 class _Terminated(BaseException):
@@ -317,7 +320,7 @@ def _dry_run(args: argparse.Namespace) -> int:
     items = sources.find(args.inputs, stdin=sys.stdin)[: settings["limit"]]
     plan, _ = plan_of(args.output, settings, items)
     known = sum(item.duration for item in items if item.duration is not None)
-    guessed = sum((item.size or 0) / _bytes_per_second(item) for item in items if not item.duration)
+    guessed = _seconds([item for item in items if item.duration is None])
     config = plan.config
     n_frames = (known + guessed) * config.sr / config.hop_length
     folder = next(
@@ -337,16 +340,23 @@ def _dry_run(args: argparse.Namespace) -> int:
     else:
         print(
             f"{facts['items']:,} inputs in {facts['shards']:,} shards, about {facts['hours']:,} h\n"
-            f"about {facts['bytes'] / 1e9:,.2f} GB of features from "
-            f"{facts['source_bytes'] / 1e9:,.2f} GB; {facts['bytes_free'] / 1e9:,.1f} GB are free"
+            f"about {facts['bytes'] / 1e6:,.1f} MB of features from "
+            f"{facts['source_bytes'] / 1e6:,.1f} MB; {facts['bytes_free'] / 1e6:,.0f} MB are free"
         )
     return 0
 
 
-def _bytes_per_second(item: Any) -> int:
-    """Guess what a second of a recording takes, by the suffix of its name."""
-    suffix = item.source.rpartition(".")[2].lower()
-    return {"wav": 64_000, "aiff": 64_000, "flac": 24_000}.get(suffix, 8_000)
+def _seconds(items: Sequence[Any]) -> float:
+    """Guess how long recordings are by their sizes, from what a second takes in some of them."""
+    from fastmel import get_duration
+
+    n_bytes, seconds = 0, 0.0
+    for item in items[:: 1 + len(items) // _SOME]:
+        with contextlib.suppress(Exception):  # a run will tell what is wrong with it
+            duration = get_duration(path=item.source)
+            n_bytes, seconds = n_bytes + item.size, seconds + duration
+    rate = n_bytes / seconds if seconds and n_bytes else _BYTES_PER_SECOND
+    return sum(item.size or 0 for item in items) / rate
 
 
 # the other commands

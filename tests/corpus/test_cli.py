@@ -157,6 +157,9 @@ def test_dry_run(corpus, tmp_path, capsys):
     assert (facts["items"], facts["shards"]) == (12, 3)
     assert facts["source_bytes"] == sum(path.stat().st_size for path in corpus.rglob("*.wav"))
     assert facts["bytes_free"] > 0
+    assert main(["extract", str(corpus), "-o", str(tmp_path / "done"), "--quiet"]) == 3
+    summary = json.loads((tmp_path / "done" / "SUMMARY.json").read_text())
+    assert facts["bytes"] == pytest.approx(summary["bytes"], rel=0.2)
     assert main(words) == 0
     assert "12 inputs in 3 shards" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
