@@ -304,29 +304,42 @@ def _linear_of(layout: Layout, preemphasis: float) -> Any:
     return linear
 
 
-def _total_of(layout: Layout) -> Any:
-    """Make the function that adds up what the threads of each frame have."""
-    n_frames, n_shares = layout.n_frames, layout.n_threads // layout.n_frames
+def _fold_of(n_threads: int, n_groups: int, fold: Any) -> Any:
+    """Make the function that folds what the threads of each group have into one value."""
+    n_shares = n_threads // n_groups
 
     @device
-    def total(own: Any, scratch: Any, tid: int) -> Any:
-        """The sum for frame ``tid``; threads that are no frame's number get something else."""
+    def folded(own: Any, scratch: Any, tid: Any) -> Any:
+        """The value of group ``tid % n_groups``; a barrier must follow."""
         scratch[tid] = own
+        n = n_shares
+        while n > 1:
+            n_folded = n // 2
+            n -= n_folded
+            cuda.syncthreads()
+            if tid < n_folded * n_groups:
+                scratch[tid] = fold(scratch[tid], scratch[tid + n * n_groups])
         cuda.syncthreads()
-        if tid < n_frames:
-            for share in range(1, n_shares):
-                own += scratch[tid + share * n_frames]
-        cuda.syncthreads()
-        return own
+        return scratch[tid % n_groups]
 
-    return total
+    return folded
+
+
+@device
+def _sum(a: Any, b: Any) -> Any:
+    return a + b
+
+
+@device
+def _larger(a: Any, b: Any) -> Any:
+    return max(a, b)
 
 
 def _means_of(layout: Layout) -> Any:
     """Make the step that takes the mean of each frame."""
-    sample, total, factor = _sample_of(layout), _total_of(layout), F32(1 / layout.n_taken)
-    n_frames, n_taken, n_shares = layout.n_frames, I32(layout.n_taken), I32(0)
-    n_shares = I32(layout.n_threads // n_frames)
+    sample, factor = _sample_of(layout), F32(1 / layout.n_taken)
+    n_frames, n_taken = layout.n_frames, I32(layout.n_taken)
+    total, n_shares = _fold_of(layout.n_threads, n_frames, _sum), I32(layout.n_threads // n_frames)
 
     @device
     def means_of(shared: Any, scratch: Any, means: Any, tid: int) -> None:
@@ -335,9 +348,9 @@ def _means_of(layout: Layout) -> Any:
         first, own = sample(shared, f, U32(0)), F32(0)
         for t in range(I32(share), n_taken, n_shares):
             own += sample(shared, f, t) - first
-        own = total(own, scratch, tid)
+        mean = first + total(own, scratch, tid) * factor
         if tid < n_frames:
-            means[tid] = first + own * factor
+            means[tid] = mean
         cuda.syncthreads()
 
     return means_of
@@ -346,10 +359,10 @@ def _means_of(layout: Layout) -> Any:
 def _energies_of(layout: Layout) -> Any:
     """Make the step that takes the log energy of each frame."""
     is_raw = layout.energy == "raw"
-    linear, total = _linear_of(layout, 0 if is_raw else layout.preemphasis), _total_of(layout)
+    linear = _linear_of(layout, 0 if is_raw else layout.preemphasis)
     scale, floor = F32(layout.energy_scale), F32(layout.energy_floor)
     n_frames, n_taken = layout.n_frames, I32(layout.n_taken)
-    n_shares = I32(layout.n_threads // n_frames)
+    total, n_shares = _fold_of(layout.n_threads, n_frames, _sum), I32(layout.n_threads // n_frames)
 
     @device
     def energies_of(
@@ -363,31 +376,32 @@ def _energies_of(layout: Layout) -> Any:
             if not is_raw:
                 term *= window[t]
             own += term * term
-        own = total(own, scratch, tid)
+        energy = math.log(max(total(own, scratch, tid), floor))
         if tid < n_frames:
-            tile[at + tid] = math.log(max(own, floor))
+            tile[at + tid] = energy
 
     return energies_of
 
 
-def _samples_of(layout: Layout) -> Any:
+def _windowed_of(layout: Layout) -> Any:
     """Make what the first pass reads: neighbouring samples are real and imaginary part."""
     linear = _linear_of(layout, layout.preemphasis)
     n_butterflies = layout.n_points // layout.radices[0]
 
     @device
-    def samples(shared: Any, means: Any, window: Any, twiddles: Any, f: Any, j: Any, k: int) -> Any:
+    def windowed(
+        shared: Any, means: Any, window: Any, twiddles: Any, f: Any, j: Any, k: int
+    ) -> Any:
         t = U32(2 * _source(j, k, n_butterflies))
         real = window[t] * linear(shared, means, f, t)
         return real, window[U32(t + 1)] * linear(shared, means, f, U32(t + 1))
 
-    return samples
+    return windowed
 
 
 def _points_of(layout: Layout, radix: int, stride: int, first_twiddle: int) -> Any:
     """Make what a later pass reads: points by their twiddles."""
-    n_butterflies, n_frames = layout.n_points // radix, layout.n_frames
-    half = layout.half
+    n_butterflies, n_frames, half = layout.n_points // radix, layout.n_frames, layout.half
 
     @device
     def points(shared: Any, means: Any, window: Any, twiddles: Any, f: Any, j: Any, k: int) -> Any:
@@ -450,7 +464,7 @@ def _fft_of(layout: Layout) -> Any:
         return both
 
     first, *others = layout.radices
-    passes = [_pass_of(layout, first, 1, _samples_of(layout))]
+    passes = [_pass_of(layout, first, 1, _windowed_of(layout))]
     stride, first_twiddle = first, 0
     for radix in others:
         points = _points_of(layout, radix, stride, first_twiddle)
@@ -556,11 +570,8 @@ def _store_of(layout: Layout) -> Any:
 def line_of(layout: Layout) -> Any:
     """Make the kernel of the line: block (x, y) takes tile x of signal y."""
     n_frames, n_tile, n_threads = layout.n_frames, layout.n_tile, layout.n_threads
-    n_shared, n_scratch = layout.n_shared, layout.n_scratch
-    n_values, energy_row = (
-        layout.n_features * layout.tile_pitch,
-        layout.energy_at * layout.tile_pitch,
-    )
+    n_shared, n_scratch, n_values = layout.n_shared, layout.n_scratch, layout.n_tile_values
+    energy_row, largest = layout.energy_at * layout.tile_pitch, _fold_of(n_threads, 1, _larger)
     removes_dc, has_energy, finds_peak = layout.removes_dc, bool(layout.energy), layout.finds_peak
     load, means_of, energies_of = _load_of(layout), _means_of(layout), _energies_of(layout)
     fft, power, bands, store = (make(layout) for make in (_fft_of, _power_of, _bands_of, _store_of))
@@ -600,11 +611,8 @@ def line_of(layout: Layout) -> Any:
         tid = I32(cuda.threadIdx.x)
         peak = store(tile, rows, row, first, out, tid)
         if finds_peak:
-            scratch[tid] = peak
-            cuda.syncthreads()
+            peak = largest(peak, scratch, tid)
             if tid == 0:
-                for other in range(1, n_threads):
-                    peak = max(peak, scratch[other])
                 cuda.atomic.max(state, (PEAK, row), peak)
 
     return line
@@ -677,7 +685,7 @@ def statistics_of(ending: Ending) -> Any:
     is_std, ddof = ending.normalize == "std", ending.ddof
     var_eps, std_eps = F32(ending.var_eps), F32(ending.std_eps)
     n_neighbours = neighbours(ending)
-    n_shares = THREADS // n_neighbours
+    n_shares, total = THREADS // n_neighbours, _fold_of(THREADS, n_neighbours, _sum)
 
     @device
     def value(source: Any, rows: Any, state: Any, row: int, c: Any, i: Any) -> Any:
@@ -686,20 +694,6 @@ def statistics_of(ending: Ending) -> Any:
         if over_all:
             t, c = _split(i, n_found)
         return found(source, rows, state, row, c, t)
-
-    @device
-    def total(own: Any, scratch: Any, tid: int) -> Any:
-        """The sum of what the threads of a feature have, for all of them."""
-        cuda.syncthreads()
-        scratch[tid] = own
-        n = n_shares
-        while n > 1:
-            n //= 2
-            cuda.syncthreads()
-            if tid < n * n_neighbours:
-                scratch[tid] += scratch[tid + n * n_neighbours]
-        cuda.syncthreads()
-        return scratch[tid % n_neighbours]
 
     @kernel(THREADS)
     def statistics(source: Any, rows: Any, state: Any, stats: Any) -> None:
@@ -717,6 +711,7 @@ def statistics_of(ending: Ending) -> Any:
             own += value(source, rows, state, row, c, i) - first
         mean, scale = first + total(own, scratch, tid) / F32(n if n > 1 else 1), F32(1)
         if is_std:
+            cuda.syncthreads()
             own = F32(0)
             for i in range(I32(share), n, I32(n_shares)):
                 above = value(source, rows, state, row, c, i) - mean

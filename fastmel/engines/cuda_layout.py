@@ -212,6 +212,11 @@ class Layout:
         return self.n_tile + 1
 
     @property
+    def n_tile_values(self) -> int:
+        """Values of shared memory for the features of a tile."""
+        return self.n_features * self.tile_pitch
+
+    @property
     def n_scratch(self) -> int:
         """Values of shared memory in which threads add up what they have."""
         is_used = self.removes_dc or self.energy or self.finds_peak
@@ -220,7 +225,7 @@ class Layout:
     @property
     def n_bytes(self) -> int:
         """Shared memory of a block."""
-        n_values = self.n_shared + self.n_features * self.tile_pitch + self.n_scratch
+        n_values = self.n_shared + self.n_tile_values + self.n_scratch
         return 4 * (n_values + self.n_frames + 1)
 
 
