@@ -110,9 +110,9 @@ class Program:
         MemoryError
             If a signal is too long for the GPU's memory.
         """
-        check()
         self._check_lengths(lengths)
         with _told_plainly(), _lock:
+            check()
             rooms = _rooms(cuda.gpus.current.id)
             ends: list[Callable[[], None]] = []
             try:

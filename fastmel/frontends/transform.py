@@ -187,8 +187,7 @@ class MelSpectrogram:
         signals = np.ascontiguousarray(samples, dtype=real).reshape(n_signals, samples.shape[-1])
         results = target.reshape(n_signals, *shape[-2:])
         if self.engine == "cuda":
-            lengths = [self._lengths(samples.shape[-1])] * n_signals
-            self._program.on_host(list(signals), lengths, list(results))
+            self._by_gpu([signals], [results])
         else:
             self._compute(self._fitted(signals), n_bands, results)
         return arrays.like(y, target) if out is None else out
@@ -407,7 +406,7 @@ class MelSpectrogram:
         samples = [np.asarray(arrays.as_numpy(y)) for y in signals]
         for y in samples:
             check_audio_form(y)
-        if self.engine == "cuda" and all(y.ndim == 1 for y in samples):
+        if self.engine == "cuda":
             return self._each_by_gpu(signals, samples)
         by_length = sorted(range(len(samples)), key=lambda i: -samples[i].shape[-1])
         results: list[Any] = [None] * len(samples)
@@ -463,13 +462,23 @@ class MelSpectrogram:
 
     def _each_by_gpu(self, signals: Sequence[Any], samples: list[NDArray[Any]]) -> list[Any]:
         """Compute NumPy's signals of any lengths."""
+        dtype, results = np.dtype(self.config.dtype or np.float32), []
         for y in samples:
             engines.choose(self._plan, y.dtype, "cuda")
-        lengths = [self._lengths(len(y)) for y in samples]
-        dtype = np.dtype(self.config.dtype or np.float32)
-        results = [np.empty(self._shape(each.n_out), dtype=dtype) for each in lengths]
-        self._program.on_host(samples, lengths, results)
+            shape = (*y.shape[:-1], *self._shape(self.frames(y.shape[-1])))
+            results.append(np.empty(shape, dtype=dtype))
+        self._by_gpu(samples, results)
         return [arrays.like(y, result) for y, result in zip(signals, results, strict=True)]
+
+    def _by_gpu(self, samples: list[NDArray[Any]], results: list[NDArray[Any]]) -> None:
+        """Compute arrays (..., samples), all in one go."""
+        signals, lengths, places = [], [], []
+        for y, result in zip(samples, results, strict=True):
+            n_rows, n_samples = math.prod(y.shape[:-1]), y.shape[-1]
+            signals += list(y.reshape(n_rows, n_samples))
+            lengths += [self._lengths(n_samples)] * n_rows
+            places += list(result.reshape(n_rows, *result.shape[-2:]))
+        self._program.on_host(signals, lengths, places)
 
     def _on_gpu(self, y: Any, out: Any) -> Any:
         """Compute an array of signals that is there."""
