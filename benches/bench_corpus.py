@@ -217,7 +217,7 @@ def flac(folder, signals, rounds):
     for hours in (1, 10):
         source = folder / f"source-{hours}"
         paths = make(source, signals, n_files=300 * hours, seconds=12, kind="flac")
-        with ProcessPoolExecutor(WORKERS, get_context("forkserver"), one_thread) as pool:
+        with ProcessPoolExecutor(WORKERS, get_context("spawn"), one_thread) as pool:
             tasks = {
                 "fastmel": partial(by_fastmel, str(source), folder),
                 "decode": partial(in_pool, pool, decode, paths),
@@ -234,7 +234,7 @@ def flac(folder, signals, rounds):
 def mp3(folder, signals, rounds):
     source = folder / "source"
     paths = make(source, signals, n_files=1500, seconds=5, kind="mp3", sr=48000)
-    with ProcessPoolExecutor(WORKERS, get_context("forkserver"), one_thread) as pool:
+    with ProcessPoolExecutor(WORKERS, get_context("spawn"), one_thread) as pool:
         tasks = {
             "fastmel": partial(by_fastmel, str(source), folder),
             "decode, resample": partial(in_pool, pool, decode_and_resample, paths),
