@@ -26,7 +26,6 @@ REGISTERS = 65536
 
 CONFIGS = {
     "whisper": frontends.preset("whisper"),
-    "kaldi": frontends.preset("kaldi"),
     "kaldi-mfcc": frontends.preset("kaldi-mfcc"),
     "clap": frontends.preset("clap", padding="10s"),
     "librosa's": fastmel.MelConfig(log="db"),

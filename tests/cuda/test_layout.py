@@ -117,6 +117,29 @@ def test_samples_are_read_with_two_way_bank_conflicts_at_most(n_fft, hop_length)
             assert at.max() < layout.n_shared
 
 
+BANDS = [  # most ways, ways on average: with fewer frames at once, more bands are in a warp
+    (frontends.preset("whisper"), 2, 1.5),
+    (frontends.preset("kaldi"), 2, 1.5),
+    (frontends.preset("hifigan"), 4, 2.1),
+    (fastmel.MelConfig(log="db"), 4, 2.3),
+    (fastmel.MelConfig(sr=48000, n_fft=4096, hop_length=1024), 6, 2.8),
+]
+
+
+@pytest.mark.parametrize(("config", "most", "average"), BANDS)
+def test_powers_are_read_with_few_bank_conflicts(config, most, average):
+    layout, spans, found = layout_of(config), mel_plan(config).bands.spans, []
+    for m, f, active in units(layout, layout.n_mels * layout.n_frames):
+        first, n_bins = spans[np.where(active, m, 0)].T
+        for i in range(n_bins.max()):
+            reading = active & (i < n_bins)
+            ways_of_warps = ways(point(layout, np.where(reading, first + i, 0), f), reading)
+            found.append(ways_of_warps[ways_of_warps > 0])
+    found = np.concatenate(found)
+    assert found.max() <= most
+    assert found.mean() <= average
+
+
 @pytest.mark.parametrize("layout_name", ["mels_first", "frames_first"])
 @pytest.mark.parametrize("n_fft", [256, 400, 512, 1024, 2048, 4096])
 def test_stores_are_coalesced(n_fft, layout_name):
