@@ -228,14 +228,14 @@ def test_half_precision_in_and_out(rng):
     np.testing.assert_allclose(ranged, np.maximum(expected, expected.max() - 10), rtol=2e-3)
 
 
-@pytest.mark.parametrize("where", [0, 1, 150, 298, 299])
+@pytest.mark.parametrize("where", [0, 1, 300, 598, 599])
 @pytest.mark.parametrize(
     "options",
     [{}, {"center": False}, {"hop_length": 90, "n_fft": 32}, {"n_frames": 2}, {"padding": (-9, 0)}],
 )
 def test_a_sample_that_is_not_finite_is_an_error_wherever_it_is(where, options):
     transform = fastmel.MelSpectrogram(**(SMALL | options), engine="cuda")
-    y = np.zeros((2, 300), dtype=np.float32)
+    y = np.zeros((2, 600), dtype=np.float32)
     y[1, where] = np.nan
     with pytest.raises(fastmel.ParameterError, match="not finite"):
         transform(y)
