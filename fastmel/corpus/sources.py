@@ -34,6 +34,14 @@ META = (
     "offset", "duration", "size", "mtime_ns", "decoder",
 )  # fmt: skip
 
+#: what a run records of items besides: a manifest's column of one of these names is renamed
+_RECORDED = frozenset(META) | {
+    "file", "key", "data_start", "data_bytes", "row_group", "row", "level", "shard",
+}  # fmt: skip
+
+#: halves of characters, as JSON can have them, that stand for no byte of a name
+_HALVES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+
 #: what lies beside the audio in folders and archives of corpora, and is no audio
 _COMPANIONS = frozenset(
     f".{suffix}"
@@ -397,9 +405,11 @@ def _json_lines(content: str, where: str, folders: list[str]) -> Iterator[_Found
         if not isinstance(row, dict):
             raise ParameterError(f"{where}, line {number}: not a JSON object")
         texts = {
-            str(k): v if isinstance(v, str) else json.dumps(v)
-            for k, v in row.items()
-            if v is not None
+            _HALVES.sub("\ufffd", text): _HALVES.sub(
+                "\ufffd", value if isinstance(value, str) else json.dumps(value)
+            )
+            for text, value in row.items()
+            if value is not None
         }
         yield _row(texts, f"{where}, line {number}", folders)
 
@@ -441,7 +451,7 @@ def _row(row: dict[str, str], where: str, folders: list[str]) -> _Found:
 
 
 def _column(name: str) -> str:
-    return _readable(f"manifest_{name}" if name in META else name)
+    return _readable(f"manifest_{name}" if name in _RECORDED else name)
 
 
 def _readable(text: str) -> str:

@@ -280,6 +280,24 @@ def test_a_table_with_commas_and_segments(tree, manifest):
     assert (rest.id, rest.offset, rest.duration) == ("long.wav#7000-", 7.0, None)
 
 
+def test_columns_stand_beside_what_a_run_records(tree, manifest):
+    tree("a.wav")
+    [item] = find(
+        [manifest("m.jsonl", '{"path": "data/a.wav", "file": "f", "level": 5, "row": 1}\n')]
+    )
+    assert item.extra == {"manifest_file": "f", "manifest_level": "5", "manifest_row": "1"}
+
+
+def test_halves_of_characters_are_written_as_what_is_no_character(tree, manifest):
+    tree("a.wav")
+    [item] = find(
+        [manifest("m.jsonl", r'{"path": "data/a.wav", "text": "a\ud83d", "\ude00": "b"}')]
+    )
+    assert item.extra == {"text": "a\ufffd", "\ufffd": "b"}
+    [item] = find([manifest("n.jsonl", r'{"path": "data/\ud83d.wav"}')])
+    assert item.source.endswith("\ufffd.wav")
+
+
 def test_json_lines_of_nemo(tree, manifest):
     tree("a.wav", "b.wav")
     path = manifest(
