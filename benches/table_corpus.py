@@ -1,7 +1,7 @@
 """A whole corpus: fastmel extract, what it cannot do without, and scripts that people write.
 
-    python benches/bench_corpus.py                          # synthetic speech, a quarter of an hour
-    python benches/bench_corpus.py --audio FOLDER flac mp3  # recordings, some of the measurements
+    python benches/table_corpus.py                          # synthetic speech, a quarter of an hour
+    python benches/table_corpus.py --audio FOLDER flac mp3  # recordings, some of the measurements
 
 Corpora are cut and joined from the recordings and lie in a temporary folder (TMPDIR). Contestants
 take turns, each with two processes that are started and warm but for fastmel's own, whose start is
