@@ -336,7 +336,6 @@ def _facts() -> dict[str, Any]:
     """Gather what a report of a wrong result or a slow machine should name."""
     import soundfile
 
-    from fastmel.engines import cuda
     from fastmel.kernels.jit import cache_directory, cpu_name, simd_width
 
     packages = ("numpy", "scipy", "numba", "llvmlite", "soundfile", "soxr")
@@ -355,10 +354,19 @@ def _facts() -> dict[str, Any]:
         "cpu": cpu_name(),
         "simd_width": simd_width(),
         "threads": fastmel.get_num_threads(),
-        "gpu": cuda.describe(),
+        "gpu": _gpu(),
         "cache": directory and str(directory),
         "cache_writable": directory is not None and os.access(directory, os.W_OK),
     }
+
+
+def _gpu() -> str:
+    """Say which GPU there is, or why there is none."""
+    try:
+        from fastmel.engines import cuda
+    except fastmel.ParameterError as error:
+        return f"none: {error}"
+    return cuda.describe()
 
 
 # fastmel warmup

@@ -38,7 +38,14 @@ IS_SIMULATED = bool(config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 # numba-cuda's code first: that of its successor, numba-cuda-mlir 0.6, takes twice the registers
 # and spills some of them. Without either, Numba's own module is there for the simulator only.
 _IS_NUMBA = IS_SIMULATED or find_spec("numba_cuda") or not find_spec("numba_cuda_mlir")
-cuda: Any = import_module("numba.cuda" if _IS_NUMBA else "numba_cuda_mlir.cuda")
+_NO_PACKAGE = (
+    'engine="cuda" needs a package for CUDA: pip install "fastmel[cu13]", or "fastmel[cu12]" for '
+    "a driver older than 580"
+)
+try:
+    cuda: Any = import_module("numba.cuda" if _IS_NUMBA else "numba_cuda_mlir.cuda")
+except ImportError as error:
+    raise ParameterError(_NO_PACKAGE) from error
 
 __all__ = [
     "THREADS",
@@ -803,10 +810,7 @@ def _look_for_gpu() -> None:
     if IS_SIMULATED:
         return
     if _package() is None:
-        raise ParameterError(
-            'engine="cuda" needs a package for CUDA: pip install "fastmel[cu13]", or '
-            '"fastmel[cu12]" for a driver older than 580'
-        )
+        raise ParameterError(_NO_PACKAGE)
     try:
         has_version = _driver_version()
         has_gpu = len(cuda.gpus) > 0

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import numpy as np
@@ -85,6 +86,19 @@ def test_info_names_the_gpu_or_the_reason(capsys):
     assert main(["info"]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("gpu ")]
     assert "none: " in line or cuda.IS_SIMULATED or "compute capability" in line
+
+
+def test_a_numba_that_has_no_cuda_of_its_own():
+    code = (
+        "import sys; sys.modules['numba.cuda'] = None; import numpy, fastmel\n"
+        "from fastmel.cli import main; main(['info'])\n"
+        "try: fastmel.frontend('whisper', engine='cuda')(numpy.zeros(4000, 'f4'))\n"
+        "except fastmel.ParameterError as error: print(error)"
+    )
+    if find_spec("numba_cuda") or find_spec("numba_cuda_mlir"):
+        pytest.skip("a package for CUDA is installed")
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.count('needs a package for CUDA: pip install "fastmel[cu13]"') == 2
 
 
 def test_a_forked_child_of_a_process_with_cuda(monkeypatch):
