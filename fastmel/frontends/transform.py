@@ -168,12 +168,13 @@ class MelSpectrogram:
                     "a list of signals has no single out; give an array of signals, or use batch()"
                 )
             return self._each(y)
-        if self._takes_from_gpu([y]):
+        if type(y) is not np.ndarray and self._takes_from_gpu([y]):
             return self._on_gpu(y, out)
         samples = np.asarray(arrays.as_numpy(y))
         check_audio_form(samples)
         real = np.dtype(np.float64 if samples.dtype.itemsize >= 8 else np.float32)
-        engines.choose(self._plan, real, self._forced)
+        if self.engine == "cuda":
+            engines.choose(self._plan, real, "cuda")
         n_bands = self._n_bands(samples.shape[-1])
         shape = (*samples.shape[:-1], *self._shape(self._n_out(n_bands)))
         dtype = np.dtype(self.config.dtype or real)
