@@ -170,6 +170,8 @@ class MelSpectrogram:
             return self._each(y)
         if type(y) is not np.ndarray and self._takes_from_gpu([y]):
             return self._on_gpu(y, out)
+        if out is not None and arrays.is_on_gpu(out):
+            raise ParameterError("the samples are not on a GPU, and out is; give out here, too")
         samples = np.asarray(arrays.as_numpy(y))
         check_audio_form(samples)
         real = np.dtype(np.float64 if samples.dtype.itemsize >= 8 else np.float32)

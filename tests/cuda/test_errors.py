@@ -163,6 +163,12 @@ def test_engines_of_the_cpu_refuse_arrays_on_a_gpu(engine, array):
             call(array)
 
 
+@pytest.mark.parametrize("engine", ["auto", "cuda"])
+def test_samples_here_and_out_there_are_refused(engine):
+    with pytest.raises(fastmel.ParameterError, match="out is; give out here, too"):
+        fastmel.MelSpectrogram(engine=engine)(Y, out=OnGPU())
+
+
 def test_signals_here_and_there_are_refused():
     transform = fastmel.MelSpectrogram(engine="cuda")
     with pytest.raises(fastmel.ParameterError, match="some of the signals are on a GPU"):
