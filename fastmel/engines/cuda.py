@@ -72,10 +72,11 @@ def device(function: Callable[..., Any]) -> Any:
 
 
 def kernel(n_threads: int) -> Callable[[Callable[..., None]], Any]:
-    """Compile a function for launches with so many threads, for 1024 at once on a processor."""
+    """Compile a function for launches with so many threads, up to 1536 at once on a processor."""
     if IS_SIMULATED:
         return lambda function: cuda.jit(function)
-    return lambda function: cuda.jit(launch_bounds=(n_threads, -(-1024 // n_threads)))(function)
+    bounds = n_threads, min(1536 // n_threads, 16)
+    return lambda function: cuda.jit(launch_bounds=bounds)(function)
 
 
 _place = device(cuda_layout.place)

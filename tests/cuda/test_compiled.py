@@ -31,6 +31,7 @@ CONFIGS = {
     "librosa's": fastmel.MelConfig(log="db"),
     "4096": fastmel.MelConfig(n_fft=4096, hop_length=1024, log="db"),
     "600": fastmel.MelConfig(n_fft=600, hop_length=150, n_mels=40, layout="frames_first"),
+    "16": fastmel.MelConfig(sr=1000, n_fft=16, hop_length=8, n_mels=2, power=3.0),
     "1536": fastmel.MelConfig(n_fft=1536, hop_length=441, n_mels=60, dtype="float16"),
 }
 #: those that are compiled for every architecture, which takes 3 s each
@@ -109,9 +110,8 @@ def number(pattern, text):
 
 
 def budget(n_threads):
-    """Registers of a thread with which blocks of so many still make 1024 threads at once."""
-    n_blocks = -(-1024 // n_threads)
-    return REGISTERS // (n_blocks * n_threads) // 8 * 8
+    """Registers of a thread with which 1536 threads have room, or as many as make whole blocks."""
+    return REGISTERS // (min(1536 // n_threads, 16) * n_threads) // 8 * 8
 
 
 def check_registers(ptx, report, n_threads):
