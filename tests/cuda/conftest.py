@@ -4,10 +4,6 @@ import pytest
 
 from fastmel.engines import cuda, cuda_layout, cuda_program
 
-needs_simulator = pytest.mark.skipif(
-    not cuda.IS_SIMULATED, reason="runs in Numba's CUDA simulator: set NUMBA_ENABLE_CUDASIM=1"
-)
-
 
 @pytest.fixture
 def simulator(monkeypatch):
