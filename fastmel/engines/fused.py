@@ -8,10 +8,10 @@ Every step is vertical arithmetic on all of them at once, so a frame's bits depe
 place in the tile nor on the other frames, and any split of the work gives the same result.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from math import ceil, log2
 from typing import Any
 
 import numpy as np
@@ -135,7 +135,7 @@ def _bank(plan: MelPlan, real: np.dtype[Any]) -> tuple[Any, ...]:
     """What the mel kernel takes of a plan, in its order."""
     assert plan.segments is not None, "why_not() is asked first"
     log = plan.log or LogScale(amin=1.0, factor=0.0, offset=0.0)
-    of_e, of_two = log.factor * np.log10([np.e, 2])
+    of_e, of_two = log.factor * np.log10([math.e, 2])
     scaling = [log.amin, log.floor, of_e, of_two, log.offset, log.added, plan.power_offset]
     return (
         _tile(plan.spectrum, real).tables.power,
@@ -244,8 +244,8 @@ class _Tile:
         # the rows of the FFT, the columns of samples, the padded samples of a tile at the edge, the
         # frames' means
         self.scratch_size = self.shape.rows_size + 2 * self.height * self.n_columns + width
-        tile_cost = _FRAME_COST * simd_width() * self.n_fft * log2(self.n_fft + 1)
-        self.least_share = ceil(_SHARE / tile_cost)
+        tile_cost = _FRAME_COST * simd_width() * self.n_fft * math.log2(self.n_fft + 1)
+        self.least_share = math.ceil(_SHARE / tile_cost)
 
     def _places(self, sample: NDArray[Any]) -> NDArray[np.int32]:
         """Where a frame's samples lie among the tile's columns."""

@@ -216,8 +216,10 @@ def _count_frames(n_samples: int, frame_length: int, hop_length: int) -> int:
             f"Input is too short (n={n_samples:d}) for frame_length={frame_length:d}; "
             "use a smaller frame_length or a longer signal"
         )
-    if frame_length < 1 or hop_length < 1:
-        raise ParameterError(f"Invalid {frame_length=} or {hop_length=}: both must be at least 1")
+    if frame_length < 1:
+        raise ParameterError(f"Invalid frame_length: {frame_length:d}; it must be at least 1")
+    if hop_length < 1:
+        raise ParameterError(f"Invalid hop_length: {hop_length:d}; it must be at least 1")
     return int(1 + (n_samples - frame_length) // hop_length)
 
 
