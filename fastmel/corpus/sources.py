@@ -34,9 +34,10 @@ META = (
     "offset", "duration", "size", "mtime_ns", "decoder",
 )  # fmt: skip
 
-#: what a run records of items besides: a manifest's column of one of these names is renamed
+#: what a run records of items besides, and the features: a manifest's column of one of these
+#: names is renamed
 _RECORDED = frozenset(META) | {
-    "file", "key", "data_start", "data_bytes", "row_group", "row", "level", "shard",
+    "file", "key", "data_start", "data_bytes", "row_group", "row", "level", "shard", "mel",
 }  # fmt: skip
 
 #: halves of characters, as JSON can have them, that stand for no byte of a name

@@ -61,9 +61,7 @@ def items(dtype="float32", layout="frames_first", ids=IDS, n_features=80):
 
 
 def plan_of(dtype="float32", layout="frames_first", n_features=80):
-    return SimpleNamespace(
-        dtype=dtype, layout=layout, n_features=n_features, columns=("mel", "text")
-    )
+    return SimpleNamespace(dtype=dtype, layout=layout, n_features=n_features, columns=("text",))
 
 
 def write(folder, format, made, index=12):

@@ -282,10 +282,11 @@ def test_a_table_with_commas_and_segments(tree, manifest):
 
 def test_columns_stand_beside_what_a_run_records(tree, manifest):
     tree("a.wav")
-    [item] = find(
-        [manifest("m.jsonl", '{"path": "data/a.wav", "file": "f", "level": 5, "row": 1}\n')]
-    )
-    assert item.extra == {"manifest_file": "f", "manifest_level": "5", "manifest_row": "1"}
+    row = '{"path": "data/a.wav", "file": "f", "level": 5, "mel": "m", "row": 1}'
+    [item] = find([manifest("m.jsonl", row)])
+    assert item.extra == {
+        "manifest_file": "f", "manifest_level": "5", "manifest_mel": "m", "manifest_row": "1",
+    }  # fmt: skip
 
 
 def test_halves_of_characters_are_written_as_what_is_no_character(tree, manifest):

@@ -75,7 +75,7 @@ def schema(dtype: str, n_features: int | None, columns: Iterable[str]) -> pa.Sch
         Length of a frame, for features with the frames first; ``datasets`` has no arrays whose
         second dimension varies.
     columns : iterable of str
-        What manifests tell besides; a column "mel" of theirs is left out.
+        What manifests tell besides.
     """
     metadata = None
     if n_features is not None:
@@ -87,7 +87,7 @@ def schema(dtype: str, n_features: int | None, columns: Iterable[str]) -> pa.Sch
     return pa.schema(
         [
             *(pa.field(name, _TYPES.get(name, pa.string())) for name in META),
-            *(pa.field(name, pa.string()) for name in columns if name != "mel"),
+            *(pa.field(name, pa.string()) for name in columns),
             pa.field("mel", pa.list_(pa.list_(value_type)), metadata=metadata),
         ]
     )
