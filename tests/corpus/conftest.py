@@ -2,12 +2,40 @@
 
 import hashlib
 import os
+import shutil
 from concurrent.futures import Executor, Future
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+
+#: makes the decoder do by a file's name what a decoder should never do
+POISON = """
+import os, signal, time
+from fastmel.corpus import reading
+
+opened = reading.opened
+
+def poisoned(item, **limits):
+    name = item.source.rpartition("/")[2]
+    if name == "crash.wav":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif name == "hang.wav":
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        time.sleep(1000)
+    elif name == "eat.wav":
+        b"x" * (1 << 40)
+    elif name == "greedy.wav":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif name == "exit.wav":
+        os._exit(7)
+    elif name == "doom.wav":
+        os.killpg(0, signal.SIGKILL)
+    return opened(item, **limits)
+
+reading.opened = poisoned
+"""
 
 
 class Here(Executor):
@@ -67,3 +95,18 @@ def leftovers():
         ]
 
     return found
+
+
+@pytest.fixture(scope="session")
+def poisoned(corpus):
+    """Copy the corpus with files of such names, beside a module that poisons who imports it."""
+
+    def make(folder, names):
+        source = folder / "source"
+        shutil.copytree(corpus, source)
+        for name in names:
+            shutil.copy(next(source.rglob("0?.wav")), source / name)
+        (folder / "sitecustomize.py").write_text(POISON)
+        return source
+
+    return make

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,24 +20,6 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are k
 
 #: seconds that anything may take here
 PATIENCE = 60
-
-#: makes two files do what a decoder should never do
-POISON = """
-import os, signal, time
-from fastmel.corpus import reading
-
-opened = reading.opened
-
-def poisoned(item, **limits):
-    name = item.source.rpartition("/")[2]
-    if name == "crash.wav":
-        os.kill(os.getpid(), signal.SIGSEGV)
-    elif name == "hang.wav":
-        time.sleep(1000)
-    return opened(item, **limits)
-
-reading.opened = poisoned
-"""
 
 #: makes a worker one of another version, or one that has none
 OTHER_VERSION = "import fastmel; fastmel.__version__ = '99'"
@@ -200,13 +181,9 @@ def test_two_clients_and_an_interrupt(planned, dask, tmp_path, tree, leftovers, 
     assert leftovers(out) == []
 
 
-def test_poisoned_files_cost_themselves_only(corpus, dask, tmp_path, tree, leftovers, reference):
-    source, out = tmp_path / "source", tmp_path / "out"
-    shutil.copytree(corpus, source)
-    for name in ("crash.wav", "hang.wav"):
-        shutil.copy(source / "speaker-0" / "00.wav", source / name)
+def test_poisoned_files_cost_themselves_only(poisoned, dask, tmp_path, tree, leftovers, reference):
+    source, out = poisoned(tmp_path, ["crash.wav", "hang.wav"]), tmp_path / "out"
     _planned(source, out)
-    (tmp_path / "sitecustomize.py").write_text(POISON)
     dask.start(PYTHONPATH=str(tmp_path))
     words = ("extract", "-o", "out", "--scheduler-file", dask.file, "--timeout-per-file", "1")
     code, _, errors = _finish(_start(*words, cwd=tmp_path))

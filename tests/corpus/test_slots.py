@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,33 +13,6 @@ import pytest
 from fastmel.corpus import check, run
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are killed by signals")
-
-#: makes the decoder do by a file's name what a decoder should never do
-POISON = """
-import os, signal, time
-from fastmel.corpus import reading
-
-opened = reading.opened
-
-def poisoned(item, **limits):
-    name = item.source.rpartition("/")[2]
-    if name == "crash.wav":
-        os.kill(os.getpid(), signal.SIGSEGV)
-    elif name == "hang.wav":
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-        time.sleep(1000)
-    elif name == "eat.wav":
-        b"x" * (1 << 40)
-    elif name == "greedy.wav":
-        os.kill(os.getpid(), signal.SIGKILL)
-    elif name == "exit.wav":
-        os._exit(7)
-    elif name == "doom.wav":
-        os.killpg(0, signal.SIGKILL)
-    return opened(item, **limits)
-
-reading.opened = poisoned
-"""
 
 
 @pytest.fixture(scope="module")
@@ -133,18 +105,9 @@ def _failures(out):
     return {failure["id"]: failure for failure in map(json.loads, lines)}
 
 
-def _poisoned(corpus, folder, names):
-    source = folder / "source"
-    shutil.copytree(corpus, source)
-    for name in names:
-        shutil.copy(next(source.rglob("0?.wav")), source / name)
-    (folder / "sitecustomize.py").write_text(POISON)
-    return source
-
-
-def test_poisoned_files_cost_themselves_only(corpus, tmp_path, reference, tree, leftovers):
+def test_poisoned_files_cost_themselves_only(poisoned, tmp_path, reference, tree, leftovers):
     names = ["crash.wav", "hang.wav", "eat.wav", "greedy.wav", "exit.wav"]
-    source, out = _poisoned(corpus, tmp_path, names), tmp_path / "out"
+    source, out = poisoned(tmp_path, names), tmp_path / "out"
     log = tmp_path / "log.jsonl"
     words = ("extract", source, "-o", out, "--timeout-per-file", "1", "--json", "--log-file", log)
     code, output, errors = _finish(_start(*words, PYTHONPATH=str(tmp_path)))
@@ -172,8 +135,8 @@ def test_poisoned_files_cost_themselves_only(corpus, tmp_path, reference, tree, 
     assert sorted(e["id"] for e in events if e["event"] == "failure") == sorted(failures)
 
 
-def test_a_file_that_kills_everything_is_found_out(corpus, tmp_path, leftovers):
-    source, out = _poisoned(corpus, tmp_path, ["doom.wav"]), tmp_path / "out"
+def test_a_file_that_kills_everything_is_found_out(poisoned, tmp_path, leftovers):
+    source, out = poisoned(tmp_path, ["doom.wav"]), tmp_path / "out"
     words = ("extract", source, "-o", out, "--quiet")
     for code in (-signal.SIGKILL, -signal.SIGKILL, -signal.SIGKILL, 3):
         process = _start(*words, PYTHONPATH=str(tmp_path))
