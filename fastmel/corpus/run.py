@@ -20,13 +20,14 @@ from fastmel.corpus.sinks import FORMATS, sink
 from fastmel.corpus.work import TooManyFailures, report_of, run_shard, warm
 from fastmel.engines.pool import get_num_threads
 from fastmel.exceptions import ParameterError
+from fastmel.limits import usable_memory
 
 if TYPE_CHECKING:
     from fastmel.corpus.cluster import Cluster
 
 __all__ = [
     "EVENTS", "Busy", "PlanDiffers", "Summary", "TooManyFailures", "check_settings", "clear",
-    "finalize", "locked", "plan_for", "run", "summary_of", "usable_memory",
+    "finalize", "locked", "plan_for", "run", "summary_of",
 ]  # fmt: skip
 
 _SUMMARY, _LOCK = "SUMMARY.json", ".lock"
@@ -404,17 +405,6 @@ def summary_of(folder: Path) -> Summary | None:
         return Summary(**json.loads((folder / _SUMMARY).read_bytes()))
     except FileNotFoundError:
         return None
-
-
-def usable_memory() -> int | None:
-    """Return the bytes that this process and its children may use, by machine and cgroup."""
-    try:
-        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows
-        return None
-    with contextlib.suppress(OSError, ValueError):
-        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return total
 
 
 def _put(output: durable.Output, record: dict[str, Any]) -> None:

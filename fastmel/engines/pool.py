@@ -13,15 +13,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from functools import cache
 from itertools import pairwise
-from pathlib import Path
 from queue import SimpleQueue
 
 import numpy as np
 import numpy.typing as npt
 
 from fastmel.exceptions import ParameterError
+from fastmel.limits import usable_cpus
 
 __all__ = ["get_num_threads", "run", "scratch", "set_num_threads"]
 
@@ -78,7 +77,7 @@ def get_num_threads() -> int:
                 "or leave it unset"
             )
         return int(text)
-    return _usable_cpus()
+    return usable_cpus()
 
 
 def set_num_threads(n: int) -> None:
@@ -119,56 +118,6 @@ def _is_multiprocessing_child() -> bool:
     # A child has the module loaded; importing it here would slow down everybody else.
     module = sys.modules.get("multiprocessing.process")
     return module is not None and module.parent_process() is not None
-
-
-@cache
-def _usable_cpus() -> int:
-    if hasattr(os, "process_cpu_count"):  # Python 3.13
-        count = os.process_cpu_count() or 1
-    elif hasattr(os, "sched_getaffinity"):
-        count = len(os.sched_getaffinity(0))
-    else:
-        count = os.cpu_count() or 1
-    return min([count, *_cgroup_quotas()])
-
-
-def _cgroup_quotas(
-    membership: Path = Path("/proc/self/cgroup"), mount: Path = Path("/sys/fs/cgroup")
-) -> Iterator[int]:
-    """Yield the CPU quotas of this process's control groups (versions 1 and 2), rounded up."""
-    try:
-        lines = membership.read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            root = mount
-        elif "cpu" in controllers.split(","):
-            root = mount / controllers
-        else:
-            continue
-        # A container may see the host's path here and only its own group, mounted at the root.
-        group = root / path.lstrip("/")
-        for directory in (group, *group.parents):
-            if not directory.is_relative_to(root):
-                break
-            quota, period = _read_quota(directory)
-            if quota > 0 and period > 0:
-                yield -(-quota // period)
-
-
-def _read_quota(group: Path) -> tuple[int, int]:
-    """Return quota and period in microseconds, (0, 0) if the group has no quota."""
-    try:
-        if (version_2 := group / "cpu.max").exists():
-            quota, period = version_2.read_text().split()
-        else:
-            quota = (group / "cpu.cfs_quota_us").read_text()
-            period = (group / "cpu.cfs_period_us").read_text()
-        return int(quota), int(period)
-    except (OSError, ValueError):  # no such group, or a quota of "max"
-        return 0, 0
 
 
 def run(task: Task, n_units: int, min_units: int) -> None:

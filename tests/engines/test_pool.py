@@ -223,40 +223,6 @@ def test_affinity_mask():
     assert python(code + "from fastmel.engines import pool; print(pool.get_num_threads())") == "1"
 
 
-@pytest.mark.parametrize(
-    ("membership", "files", "quotas"),
-    [
-        ("0::/", {}, []),
-        ("0::/", {"cpu.max": "max 100000"}, []),
-        ("0::/", {"cpu.max": "150000 100000"}, [2]),
-        ("0::/a/b", {"a/cpu.max": "100000 100000", "a/b/cpu.max": "50000 10000"}, [1, 5]),
-        ("0::/not/mounted/here", {"cpu.max": "300000 100000"}, [3]),
-        (
-            "4:cpu,cpuacct:/a\n1:name=systemd:/a\n0::/a",
-            {"cpu,cpuacct/a/cpu.cfs_quota_us": "250000", "cpu,cpuacct/a/cpu.cfs_period_us": "1000"},
-            [250],
-        ),
-        ("4:cpu:/", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, []),
-        ("4:cpuset:/", {"cpuset/cpu.cfs_quota_us": "1", "cpuset/cpu.cfs_period_us": "1"}, []),
-        (None, {"cpu.max": "100000 100000"}, []),
-    ],
-)
-def test_cgroup_quotas(membership, files, quotas, tmp_path):
-    if membership is not None:
-        (tmp_path / "membership").write_text(membership + "\n")
-    for name, text in files.items():
-        path = tmp_path / "mount" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n")
-    found = pool._cgroup_quotas(tmp_path / "membership", tmp_path / "mount")
-    assert sorted(found) == quotas
-
-
-def test_quota_limits_the_default(monkeypatch):
-    monkeypatch.setattr(pool, "_cgroup_quotas", lambda: iter([1, 5]))
-    assert pool._usable_cpus.__wrapped__() == 1
-
-
 def test_multiprocessing_child_uses_one_thread():
     set_num_threads(4)
     with multiprocessing.get_context("spawn").Pool(1) as workers:
