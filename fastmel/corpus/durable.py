@@ -29,8 +29,11 @@ __all__ = [
 #: the folder for what is not whole yet, in the output folder and so on the same file system
 PARTIAL = ".partial"
 
-#: bytes that are collected before they are written
+#: bytes that are written at a time
 _BLOCK = 1 << 20
+
+#: bytes that are not worth collecting: a copy takes longer than the call that it saves
+_LARGE = 1 << 16
 
 #: rows of an array in a file that are looked at a time
 _ROWS = 1 << 12
@@ -110,6 +113,7 @@ class Output:
         self._folder = folder
         self._pending = bytearray()
         self._n_bytes = 0
+        self._n_waiting = 0
         self._hash = hashlib.sha256()
         self._descriptor: int | None = create(self.path)
 
@@ -117,11 +121,14 @@ class Output:
         """Append bytes, or the bytes of an array."""
         view = memoryview(data).cast("B")
         self._n_bytes += len(view)
-        for start in range(0, len(view), _BLOCK):
-            self._pending += view[start : start + _BLOCK]
+        if len(view) < _LARGE:
+            self._pending += view
             if len(self._pending) >= _BLOCK:
                 self._write_pending()
-                hurry(self._descriptor)
+        else:
+            self._write_pending()
+            for start in range(0, len(view), _BLOCK):
+                self._write(view[start : start + _BLOCK])
                 forget(data)
         return len(view)
 
@@ -174,10 +181,17 @@ class Output:
 
     def _write_pending(self) -> None:
         if self._pending:
-            assert self._descriptor is not None, "nothing is written to a file that was let go of"
-            self._hash.update(self._pending)
-            write(self._descriptor, self._pending)
+            self._write(self._pending)
             self._pending = bytearray()
+
+    def _write(self, block: bytearray | memoryview) -> None:
+        assert self._descriptor is not None, "nothing is written to a file that was let go of"
+        self._hash.update(block)
+        write(self._descriptor, block)
+        self._n_waiting += len(block)
+        if self._n_waiting >= _BLOCK:
+            hurry(self._descriptor)
+            self._n_waiting = 0
 
     def _let_go(self) -> None:
         if self._descriptor is not None:

@@ -199,6 +199,8 @@ class Recording:
         """Return all samples, (samples,), at a sampling rate in Hz."""
         blocks = list(self._blocks())
         y = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        if sr == self.native_sr:
+            return y
         with _classified("format", "resample", self.decoder):
             return audio.resample(y, orig_sr=self.native_sr, target_sr=sr)
 
