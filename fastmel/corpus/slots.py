@@ -7,6 +7,7 @@ too long is killed; the journal of its attempt names the item (see :mod:`.attemp
 
 import contextlib
 import ctypes
+import gc
 import multiprocessing
 import os
 import signal
@@ -15,9 +16,10 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from multiprocessing import connection
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from fastmel.corpus import attempts
@@ -128,7 +130,8 @@ class _Slot:
         self.process = _context().Process(
             target=_serve, args=(far, memory, max_failures), daemon=True
         )
-        self.process.start()
+        with _no_script():
+            self.process.start()
         far.close()
 
     def give(self, shard: int) -> None:
@@ -207,6 +210,17 @@ def _context() -> Any:
     return context
 
 
+@contextlib.contextmanager
+def _no_script() -> Iterator[None]:
+    """Hide the program from processes that start: they would run a script without a guard again."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
+
+
 def _serve(
     pipe: "connection.Connection[Any, Any]", memory: int | None, max_failures: float
 ) -> None:
@@ -221,6 +235,7 @@ def _serve(
     from fastmel.corpus.work import TooManyFailures, run_shard
 
     fastmel.set_num_threads(1)
+    gc.freeze()  # nothing of all that was loaded is garbage, which is looked for again and again
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # decoders print what failures tell anyway
     while True:
         try:

@@ -148,6 +148,18 @@ def test_a_file_that_kills_everything_is_found_out(poisoned, tmp_path, leftovers
     assert leftovers(out) == []
 
 
+def test_a_script_needs_no_guard(corpus, tmp_path, tree, reference):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, fastmel.corpus\n"
+        "print(fastmel.corpus.extract(sys.argv[1], sys.argv[2], workers=2).written, __name__)\n"
+    )
+    words = [sys.executable, script, corpus, tmp_path / "out"]
+    found = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert found.stdout == "11 __main__\n", found.stderr
+    assert tree(tmp_path / "out") == reference
+
+
 def test_a_limit_on_the_size_of_files_is_a_full_disk(corpus, tmp_path, tree, leftovers):
     out, undisturbed = tmp_path / "out", tmp_path / "undisturbed"
     words = ("extract", corpus, "--format", "wds", "--quiet", "-o")
