@@ -3,11 +3,12 @@
 audio -> frames -> window + real FFT -> power -> mel -> log -> out
 
 A block of threads takes a tile of neighbouring frames, as many at once as its shared memory holds:
-their samples are loaded once, the FFT runs in place between barriers, and of each frame nothing but
-its features leaves the block, those of all frames of the tile side by side. Threads of a warp work
-on the same step of different frames, so that they share twiddles, weights and window, and bank
-conflicts do not depend on the size of the FFT. What needs a whole signal (its largest value,
-statistics over time, stacks of frames) is left to small kernels that follow on the same stream.
+their samples are loaded once, the FFT runs in place between barriers, its last pass goes on to the
+powers, and of each frame nothing but its features leaves the block, those of all frames of the tile
+side by side. Threads of a warp work on the same step of different frames, so that they share
+twiddles, weights and window, and find what they read in different banks. What needs a whole signal
+(its largest value, statistics over time, stacks of frames) is left to small kernels that follow on
+the same stream.
 
 Kernels are closures over the numbers of a layout, which the compiler sees as constants. They keep
 to what both packages accept, numba-cuda and numba-cuda-mlir, and use no operations of warps, so
@@ -60,10 +61,13 @@ __all__ = [
     "statistics_of",
 ]
 
-F32, I32, U32 = np.float32, np.int32, np.uint32
+F32, I32, U32, U64 = np.float32, np.int32, np.uint32, np.uint64
 _HALF, _ROOT_HALF, _SIN_60 = F32(0.5), F32(math.sqrt(0.5)), F32(math.sqrt(0.75))
 _COS_72, _COS_144 = F32(math.cos(0.4 * math.pi)), F32(math.cos(0.8 * math.pi))
 _SIN_72, _SIN_144 = F32(math.sin(0.4 * math.pi)), F32(math.sin(0.8 * math.pi))
+_COS_22, _SIN_22 = F32(math.cos(math.pi / 8)), F32(math.sin(math.pi / 8))
+_LARGEST = F32(np.finfo(F32).max)
+_LOW = U64(0xFFFFFFFF)
 
 
 def device(function: Callable[..., Any]) -> Any:
@@ -71,23 +75,33 @@ def device(function: Callable[..., Any]) -> Any:
     return cuda.jit(device=True)(function)
 
 
-def kernel(n_threads: int) -> Callable[[Callable[..., None]], Any]:
-    """Compile a function for launches with so many threads, up to 1536 at once on a processor."""
+def kernel(n_threads: int, n_at_once: int = 1536) -> Callable[[Callable[..., None]], Any]:
+    """Compile a function for blocks of so many threads, of which so many run on a processor.
+
+    Without optimization at the time of linking, by which numba-cuda 0.30 spills registers.
+    """
     if IS_SIMULATED:
         return lambda function: cuda.jit(function)
-    bounds = n_threads, min(1536 // n_threads, 16)
-    return lambda function: cuda.jit(launch_bounds=bounds)(function)
+    bounds = n_threads, min(max(n_at_once // n_threads, -(-1024 // n_threads)), 16)
+    return lambda function: cuda.jit(function, launch_bounds=bounds, lto=False)
 
 
 _place = device(cuda_layout.place)
 _source = device(cuda_layout.source)
 _target = device(cuda_layout.target)
+_mirror = device(cuda_layout.mirror)
 
 
 @device
 def _split(unit: Any, n: int) -> Any:
     """Quotient and remainder of what is not negative, in 32 bits."""
     return U32(U32(unit) // U32(n)), U32(U32(unit) % U32(n))
+
+
+@device
+def _halves(pair: Any) -> Any:
+    """The two values of a pair, which is loaded at once."""
+    return U32(pair & _LOW).view(F32), U32(pair >> U64(32)).view(F32)
 
 
 # small DFTs in place: ``re`` and ``im`` are in registers once the loops are unrolled
@@ -180,7 +194,33 @@ def _dft8(re: Any, im: Any, at: int) -> None:
     _swap(re, im, at + 3, at + 5)
 
 
-_DFTS = {2: _dft2, 3: _dft3, 4: _dft4, 5: _dft5, 8: _dft8}
+@device
+def _dft16(re: Any, im: Any, at: int) -> None:
+    for k in range(8):
+        _add_and_subtract(re, im, at + k, at + 8 + k)
+    _multiply(re, im, at + 9, _COS_22, -_SIN_22)
+    _multiply(re, im, at + 10, _ROOT_HALF, -_ROOT_HALF)
+    _multiply(re, im, at + 11, _SIN_22, -_COS_22)
+    _turn(re, im, at + 12)
+    _multiply(re, im, at + 13, -_SIN_22, -_COS_22)
+    _multiply(re, im, at + 14, -_ROOT_HALF, -_ROOT_HALF)
+    _multiply(re, im, at + 15, -_COS_22, -_SIN_22)
+    _dft8(re, im, at)
+    _dft8(re, im, at + 8)
+    # even outputs, odd outputs -> their order
+    _swap(re, im, at + 1, at + 8)
+    _swap(re, im, at + 2, at + 8)
+    _swap(re, im, at + 3, at + 9)
+    _swap(re, im, at + 4, at + 8)
+    _swap(re, im, at + 5, at + 10)
+    _swap(re, im, at + 6, at + 9)
+    _swap(re, im, at + 7, at + 11)
+    _swap(re, im, at + 9, at + 12)
+    _swap(re, im, at + 11, at + 13)
+    _swap(re, im, at + 13, at + 14)
+
+
+_DFTS = {2: _dft2, 3: _dft3, 4: _dft4, 5: _dft5, 8: _dft8, 16: _dft16}
 
 
 # the steps of the line; each maker returns a function that all threads of a block call
@@ -245,12 +285,13 @@ def _padded_of(layout: Layout) -> Any:
 
 def _load_of(layout: Layout) -> Any:
     """Make the step that loads the samples of some frames into shared memory."""
-    height, pitch, n_rows = layout.height, layout.row_pitch, layout.n_rows
+    height, n_rows, cell = layout.height, layout.n_rows, _cell_of(layout)
     hop_length, origin, n_threads = layout.hop_length, layout.origin, I32(layout.n_threads)
     preemphasis, first = F32(layout.signal_preemphasis), int(layout.drops_first)
     is_conditioned, padded = layout.signal_preemphasis != 0, _padded_of(layout)
-    n_samples, span = I32(n_rows * height), (n_rows - 1) * hop_length + height
-    largest = F32(np.finfo(F32).max)
+    span, pitch, odd_at = (n_rows - 1) * hop_length + height, layout.row_pitch, layout.odd_at
+    n_at_once = 1 if height % 2 else 2  # an even sample and the odd one after it
+    n_columns, n_cells = height // n_at_once, I32(n_rows * height // n_at_once)
 
     @device
     def load(y: Any, rows: Any, row: int, frame: int, shared: Any, tid: int) -> Any:
@@ -258,36 +299,51 @@ def _load_of(layout: Layout) -> Any:
         offset, n_signal = rows[row, OFFSET], I32(rows[row, N_SIGNAL])
         n_given, n_filled = I32(rows[row, N_GIVEN]), I32(rows[row, N_FILLED])
         start = I32(frame * hop_length + origin)
+        is_inside = start > 0 and start + span + first <= min(n_given, n_signal + first)
         is_finite: Any = True
-        if start > 0 and start + span + first <= min(n_given, n_signal + first):
-            samples = y[offset + start + first - 1 :]
-            for i in range(tid, n_samples, n_threads):
-                at, column = _split(i, height)
-                value = F32(samples[U32(at * hop_length + column + 1)])
-                if is_conditioned:
-                    value -= preemphasis * F32(samples[U32(at * hop_length + column)])
-                is_finite = is_finite and abs(value) <= largest
-                shared[U32(at * pitch + column)] = value
-        else:
-            for i in range(tid, n_samples, n_threads):
-                at, column = _split(i, height)
-                position = I32(start + I32(at * hop_length + column))
-                value = padded(y, offset, n_given, n_filled, n_signal, position)
-                is_finite = is_finite and abs(value) <= largest
-                shared[U32(at * pitch + column)] = value
+        samples = y[offset + (start + first - 1 if is_inside else 0) :]
+        i = tid
+        while i < n_cells:
+            at, column = _split(i, n_columns)
+            for k in range(n_at_once):
+                if not is_inside:
+                    position = I32(start + I32(at * hop_length + n_at_once * column + k))
+                    value = padded(y, offset, n_given, n_filled, n_signal, position)
+                else:
+                    position = U64(at * hop_length + n_at_once * column) + U64(k + 1)
+                    value = F32(samples[position])
+                    if is_conditioned:
+                        value -= preemphasis * F32(samples[position - U64(1)])
+                is_finite = is_finite and abs(value) <= _LARGEST
+                if n_at_once == 2:
+                    shared[U64(at * pitch + column) + U64(k * odd_at)] = value
+                else:
+                    shared[cell(at, column)] = value
+            i += n_threads
         return is_finite
 
     return load
 
 
+def _cell_of(layout: Layout) -> Any:
+    """Make the function that tells where a sample is: even ones come first in a row."""
+    pitch, odd_at = layout.row_pitch, layout.odd_at
+
+    @device
+    def cell(row: Any, column: Any) -> Any:
+        return U32(row * pitch + (column >> 1) + (column & 1) * odd_at)
+
+    return cell
+
+
 def _sample_of(layout: Layout) -> Any:
     """Make the function that gives sample t of frame f."""
-    height, pitch = layout.height, layout.row_pitch
+    height, cell = layout.height, _cell_of(layout)
 
     @device
     def sample(shared: Any, f: Any, t: Any) -> Any:
         row, column = _split(t, height)
-        return shared[U32((f + row) * pitch + column)]
+        return shared[cell(f + row, column)]
 
     return sample
 
@@ -382,7 +438,8 @@ def _energies_of(layout: Layout) -> Any:
         for t in range(I32(share), n_taken, n_shares):
             term = scale * linear(shared, means, f, t)
             if not is_raw:
-                term *= window[t]
+                even, odd = _halves(window[t >> 1])
+                term *= odd if t & 1 else even
             own += term * term
         energy = math.log(max(total(own, scratch, tid), floor))
         if tid < n_frames:
@@ -393,49 +450,86 @@ def _energies_of(layout: Layout) -> Any:
 
 def _windowed_of(layout: Layout) -> Any:
     """Make what the first pass reads: neighbouring samples are real and imaginary part."""
-    linear = _linear_of(layout, layout.preemphasis)
+    linear, removes_dc = _linear_of(layout, layout.preemphasis), layout.removes_dc
     n_butterflies = layout.n_points // layout.radices[0]
+    half_row, pitch, odd_at = layout.height // 2, layout.row_pitch, U64(layout.odd_at)
+    # neighbours in one row, and inputs of a butterfly that are less than a row apart
+    is_paired = layout.height % 2 == 0 and n_butterflies <= half_row and not layout.preemphasis
+    may_cross = is_paired and half_row % n_butterflies != 0
 
     @device
     def windowed(
-        shared: Any, means: Any, window: Any, twiddles: Any, f: Any, j: Any, k: int
+        shared: Any, means: Any, window: Any, turns: Any, f: Any, j: Any, k: int, is_mirror: bool
     ) -> Any:
+        even, odd = _halves(window[U64(j) + U64(k * n_butterflies)])
+        if is_paired:
+            row, column = k * n_butterflies // half_row, k * n_butterflies % half_row
+            at = U64(f * pitch + j) + U64(row * pitch + column)
+            if may_cross and j >= U32(half_row - column):  # into the next row
+                at += U64(pitch - half_row)
+            real, imag = shared[at], shared[at + odd_at]
+            if removes_dc:
+                real, imag = real - means[f], imag - means[f]
+            return even * real, odd * imag
         t = U32(2 * _source(j, k, n_butterflies))
-        real = window[t] * linear(shared, means, f, t)
-        return real, window[U32(t + 1)] * linear(shared, means, f, U32(t + 1))
+        return even * linear(shared, means, f, t), odd * linear(shared, means, f, U32(t + 1))
 
     return windowed
 
 
-def _points_of(layout: Layout, radix: int, stride: int, first_twiddle: int) -> Any:
-    """Make what a later pass reads: points by their twiddles."""
-    n_butterflies, n_frames, half = layout.n_points // radix, layout.n_frames, layout.half
+def _place_of(layout: Layout, step: int, n_steps: int) -> Any:
+    """Make the function that tells where the k-th point of frame f after some first is."""
+    n_frames, gap_shift = layout.n_frames, layout.gap_shift
+    is_regular = cuda_layout.is_regular(layout, step, n_steps)
 
     @device
-    def points(shared: Any, means: Any, window: Any, twiddles: Any, f: Any, j: Any, k: int) -> Any:
-        at = U32(_place(_source(j, k, n_butterflies)) * n_frames + f)
-        re, im = shared[at], shared[U32(at + half)]
+    def place(first: Any, k: int, f: Any) -> Any:
+        if is_regular:  # all share one address, and have constants beside it
+            return U64(_place(first, gap_shift) * n_frames + f) + U64(
+                _place(k * step, gap_shift) * n_frames
+            )
+        return U64(_place(U32(first + k * step), gap_shift) * n_frames + f)
+
+    return place
+
+
+def _points_of(layout: Layout, radix: int, stride: int, first_turn: int) -> Any:
+    """Make what a later pass reads: points by their twiddles."""
+    n_butterflies, half = layout.n_points // radix, U64(layout.half)
+    place = _place_of(layout, n_butterflies, radix)
+
+    @device
+    def points(
+        shared: Any, means: Any, window: Any, turns: Any, f: Any, j: Any, k: int, is_mirror: bool
+    ) -> Any:
+        """Input k of butterfly j; of its mirror, the output k of which is opposite to j's -k."""
+        read = U32(_mirror(j, n_butterflies)) if is_mirror else j
+        at = place(read, k, f)
+        re, im = shared[at], shared[at + half]
         if k > 0:
-            turn = U32(first_twiddle + (k - 1) * stride + _split(j, stride)[1])
-            real, imag = twiddles[0, turn], twiddles[1, turn]
+            turn = U64(_split(j, stride)[1]) + U64(first_turn + (k - 1) * stride)
+            real, imag = _halves(turns[turn])
+            if is_mirror:
+                imag = -imag
             re, im = re * real - im * imag, re * imag + im * real
         return re, im
 
     return points
 
 
-def _pass_of(layout: Layout, radix: int, stride: int, read: Any) -> Any:
+def _pass_of(layout: Layout, at: int, stride: int, read: Any) -> Any:
     """Make a pass: butterflies of what ``read`` gives, with ``stride`` points transformed before.
 
     It works in place: all threads have read before the first one writes.
     """
-    n_frames, n_threads, half = layout.n_frames, layout.n_threads, layout.half
+    n_frames, n_threads, half = layout.n_frames, layout.n_threads, U64(layout.half)
+    radix, n_rounds = layout.radices[at], layout.n_rounds(at)
+    place = _place_of(layout, stride, radix)
     n_units = layout.n_points // radix * n_frames
-    n_rounds = -(-n_units // n_threads)
     n_values, dft = n_rounds * radix, _DFTS[radix]
 
     @device
-    def one_pass(shared: Any, means: Any, window: Any, twiddles: Any, tid: int) -> None:
+    def one_pass(shared: Any, means: Any, window: Any, turns: Any, tid: int) -> None:
         re = cuda.local.array(n_values, F32)
         im = cuda.local.array(n_values, F32)
         for i in range(n_rounds):
@@ -443,7 +537,7 @@ def _pass_of(layout: Layout, radix: int, stride: int, read: Any) -> Any:
             if unit < n_units:
                 j, f = _split(unit, n_frames)
                 for k in range(radix):
-                    value = read(shared, means, window, twiddles, f, j, k)
+                    value = read(shared, means, window, turns, f, j, k, False)
                     re[i * radix + k], im[i * radix + k] = value
         cuda.syncthreads()
         for i in range(n_rounds):
@@ -451,48 +545,34 @@ def _pass_of(layout: Layout, radix: int, stride: int, read: Any) -> Any:
             if unit < n_units:
                 j, f = _split(unit, n_frames)
                 dft(re, im, i * radix)
+                first = U32(_target(j, 0, radix, stride))
                 for k in range(radix):
-                    at = U32(_place(_target(j, k, radix, stride)) * n_frames + f)
+                    at = place(first, k, f)
                     shared[at] = re[i * radix + k]
-                    shared[U32(at + half)] = im[i * radix + k]
+                    shared[at + half] = im[i * radix + k]
         cuda.syncthreads()
 
     return one_pass
 
 
-def _fft_of(layout: Layout) -> Any:
-    """Make all passes of the FFT of half the length, as one step."""
+def _last_pass_of(layout: Layout, read: Any) -> Any:
+    """Make the last pass, which goes on to the powers of all bins.
 
-    def then(step: Any, following: Any) -> Any:
-        @device
-        def both(shared: Any, means: Any, window: Any, twiddles: Any, tid: int) -> None:
-            step(shared, means, window, twiddles, tid)
-            following(shared, means, window, twiddles, tid)
-
-        return both
-
-    first, *others = layout.radices
-    passes = [_pass_of(layout, first, 1, _windowed_of(layout))]
-    stride, first_twiddle = first, 0
-    for radix in others:
-        points = _points_of(layout, radix, stride, first_twiddle)
-        passes.append(_pass_of(layout, radix, stride, points))
-        first_twiddle += (radix - 1) * stride
-        stride *= radix
-    return reduce(then, passes)
-
-
-def _power_of(layout: Layout) -> Any:
-    """Make the step from the FFT of half the length to the powers of all bins, in place."""
-    n_points, n_frames, n_threads = layout.n_points, layout.n_frames, I32(layout.n_threads)
-    half, n_units = layout.half, I32((layout.n_points // 2 + 1) * n_frames)
-    first_twiddle = cuda_layout.twiddles(layout).shape[1] - (n_points // 2 + 1)
+    A thread has a butterfly and its mirror, and so both points that a pair of bins is made of.
+    """
+    n_points, n_frames, n_threads = layout.n_points, layout.n_frames, layout.n_threads
+    radix, n_rounds = layout.radices[-1], layout.n_rounds(len(layout.radices) - 1)
+    n_butterflies, n_zeros = n_points // radix, cuda_layout.STEPS
+    n_units, n_values = (n_butterflies // 2 + 1) * n_frames, n_rounds * 2 * radix
+    first_turn, dft = len(cuda_layout.turns(layout)) - n_points, _DFTS[radix]
     is_power, is_magnitude = layout.power == 2, layout.power == 1
     offset, exponent = F32(layout.power_offset), F32(layout.power / 2)
 
     @device
     def powered(real: Any, imag: Any) -> Any:
         square = real * real + imag * imag
+        if square > _LARGEST:  # infinity, which no weight of 0 would make 0
+            square = _LARGEST
         if is_power:
             return square
         if is_magnitude:
@@ -500,44 +580,96 @@ def _power_of(layout: Layout) -> Any:
         return square**exponent
 
     @device
-    def power(shared: Any, twiddles: Any, tid: int) -> None:
-        """Turn each pair of points k and n - k into a pair of bins."""
-        for unit in range(tid, n_units, n_threads):
-            k, f = _split(unit, n_frames)
-            a = U32(_place(k) * n_frames + f)
-            b = U32(_place(n_points - k) * n_frames + f)
-            c = a if k == 0 else b  # the point that is read: n is 0 again
-            even_re, even_im = shared[a] + shared[c], shared[U32(a + half)] - shared[U32(c + half)]
-            odd_re, odd_im = shared[U32(a + half)] + shared[U32(c + half)], shared[c] - shared[a]
-            turn = U32(first_twiddle + k)
-            real, imag = twiddles[0, turn], twiddles[1, turn]
-            turned_re = odd_re * real - odd_im * imag
-            turned_im = odd_re * imag + odd_im * real
-            shared[a] = powered(even_re + turned_re, even_im + turned_im)
-            shared[b] = powered(even_re - turned_re, even_im - turned_im)
+    def last_pass(shared: Any, means: Any, window: Any, turns: Any, tid: int) -> None:
+        re = cuda.local.array(n_values, F32)
+        im = cuda.local.array(n_values, F32)
+        for i in range(n_rounds):
+            unit = tid + i * n_threads
+            if unit < n_units:
+                j, f = _split(unit, n_frames)
+                for k in range(radix):
+                    a, b = 2 * i * radix + k, (2 * i + 1) * radix + k
+                    re[a], im[a] = read(shared, means, window, turns, f, j, k, False)
+                    re[b], im[b] = read(shared, means, window, turns, f, j, k, True)
+        cuda.syncthreads()
+        for i in range(n_rounds):
+            unit = tid + i * n_threads
+            if unit < n_units:
+                j, f = _split(unit, n_frames)
+                dft(re, im, 2 * i * radix)
+                dft(re, im, (2 * i + 1) * radix)
+                for k in range(radix):
+                    a, b = 2 * i * radix + k, (2 * i + 1) * radix + (radix - k) % radix
+                    even_re, even_im = re[a] + re[b], im[a] - im[b]
+                    odd_re, odd_im = im[a] + im[b], re[b] - re[a]
+                    real, imag = _halves(turns[U64(j) + U64(first_turn + k * n_butterflies)])
+                    turned_re = odd_re * real - odd_im * imag
+                    turned_im = odd_re * imag + odd_im * real
+                    low = U64(unit) + U64(k * n_butterflies * n_frames)
+                    high = U64(f) + U64((n_points - k * n_butterflies) * n_frames) - U64(unit - f)
+                    shared[low] = powered(even_re + turned_re, even_im + turned_im)
+                    shared[high] = powered(even_re - turned_re, even_im - turned_im)
+                if j == 0:  # for bands that read beyond the last bin
+                    for k in range(n_zeros):
+                        shared[U64(f) + U64((n_points + 1 + k) * n_frames)] = F32(0)
+        cuda.syncthreads()
 
-    return power
+    return last_pass
+
+
+def _fft_of(layout: Layout) -> Any:
+    """Make all passes of the FFT of half the length, up to the powers, as one step."""
+
+    def then(step: Any, following: Any) -> Any:
+        @device
+        def both(shared: Any, means: Any, window: Any, turns: Any, tid: int) -> None:
+            step(shared, means, window, turns, tid)
+            following(shared, means, window, turns, tid)
+
+        return both
+
+    steps, read, stride, first_turn = [], _windowed_of(layout), 1, 0
+    for at, radix in enumerate(layout.radices):
+        if at > 0:
+            read = _points_of(layout, radix, stride, first_turn)
+            first_turn += (radix - 1) * stride
+        if at + 1 == len(layout.radices):
+            steps.append(_last_pass_of(layout, read))
+        else:
+            steps.append(_pass_of(layout, at, stride, read))
+        stride *= radix
+    return reduce(then, steps)
 
 
 def _bands_of(layout: Layout) -> Any:
     """Make the step from powers to the logarithms of bands, written into the tile."""
-    n_frames, n_threads = layout.n_frames, I32(layout.n_threads)
-    n_units, first_band = I32(layout.n_mels * n_frames), layout.first_band
+    n_frames, n_threads, n_at_once = layout.n_frames, I32(layout.n_threads), cuda_layout.STEPS
+    n_units, last_band = I32(layout.n_mels * n_frames), U32(layout.n_mels - 1)
+    first_band = layout.first_band
+    n_together = cuda_layout.n_together(layout)
     pitch, is_log = layout.tile_pitch, layout.log is not None
     amin, added, factor, offset, floor = map(F32, layout.log or (0, 0, 1, 0, 0))
 
     @device
     def bands(shared: Any, spans: Any, weights: Any, tile: Any, at: int, tid: int) -> None:
-        for unit in range(tid, n_units, n_threads):
-            m, f = _split(unit, n_frames)
-            first, n_bins, position = spans[0, m], spans[1, m], spans[2, m]
+        unit = tid
+        while unit < n_units:
+            i, f = _split(unit, n_frames)
+            m = U32(last_band - i)  # those with the most bins first
+            n_steps, position = spans[1, m], U64(spans[2, m])
+            at_bin = U64(spans[0, m] * n_frames + I32(f))
             total = F32(0)
-            for i in range(I32(0), n_bins, I32(1)):
-                bin_at = U32(_place(U32(first + i)) * n_frames + f)
-                total += weights[U32(position + i)] * shared[bin_at]
+            while n_steps > 0:
+                for k in range(n_at_once):
+                    weight = weights[position + U64(k * n_together)]
+                    total += weight * shared[at_bin + U64(k * n_frames)]
+                position += U64(n_at_once * n_together)
+                at_bin += U64(n_at_once * n_frames)
+                n_steps -= I32(n_at_once)
             if is_log:
                 total = floor if total <= amin else factor * math.log10(total + added) + offset
             tile[U32((m + first_band) * pitch + at + f)] = total
+            unit += n_threads
 
     return bands
 
@@ -545,7 +677,7 @@ def _bands_of(layout: Layout) -> Any:
 def _store_of(layout: Layout) -> Any:
     """Make the step that writes the tile, frame by frame or feature by feature."""
     n_features, n_tile, pitch = layout.n_features, layout.n_tile, layout.tile_pitch
-    n_units, n_threads = I32(n_features * n_tile), I32(layout.n_threads)
+    n_threads, n_apart = I32(layout.n_threads), U32(layout.n_threads // n_tile)
     is_turned, pad_value = layout.is_turned, F32(layout.pad_value)
     energy_at = layout.energy_at if layout.energy else -1
 
@@ -553,22 +685,29 @@ def _store_of(layout: Layout) -> Any:
     def store(tile: Any, rows: Any, row: int, first: int, out: Any, tid: int) -> Any:
         """Write it; the largest value of a band that this thread has written."""
         n_bands, n_places = rows[row, N_BANDS] - first, rows[row, N_PLACES] - first
-        pitch_out = rows[row, N_PLACES]
         start, peak = rows[row, FIRST] * n_features, F32(-np.inf)
-        for unit in range(tid, n_units, n_threads):
-            if is_turned:
+        if is_turned:
+            start += first * n_features
+            n_values = I32(min(n_places, n_tile) * n_features)
+            unit = tid
+            while unit < n_values:
                 t, q = _split(unit, n_features)
-                at = start + (first + t) * n_features + q
-            else:
-                q, t = _split(unit, n_tile)
-                at = start + q * pitch_out + first + t
-            if t < n_places:
-                value = pad_value
-                if t < n_bands:
-                    value = tile[U32(q * pitch + t)]
-                    if q != energy_at:
-                        peak = max(peak, value)
-                out[at] = value
+                value = tile[U32(q * pitch + t)] if t < n_bands else pad_value
+                if q != energy_at and t < n_bands:
+                    peak = max(peak, value)
+                out[start + unit] = value
+                unit += n_threads
+            return peak
+        q, t = _split(tid, n_tile)  # each thread stays at its frame
+        if t < n_places:
+            pitch_out, is_band = rows[row, N_PLACES], t < n_bands
+            start += first + t
+            while q < n_features:
+                value = tile[U32(q * pitch + t)] if is_band else pad_value
+                if q != energy_at and is_band:
+                    peak = max(peak, value)
+                out[start + q * pitch_out] = value
+                q += n_apart
         return peak
 
     return store
@@ -582,11 +721,11 @@ def line_of(layout: Layout) -> Any:
     energy_row, largest = layout.energy_at * layout.tile_pitch, _fold_of(n_threads, 1, _larger)
     removes_dc, has_energy, finds_peak = layout.removes_dc, bool(layout.energy), layout.finds_peak
     load, means_of, energies_of = _load_of(layout), _means_of(layout), _energies_of(layout)
-    fft, power, bands, store = (make(layout) for make in (_fft_of, _power_of, _bands_of, _store_of))
+    fft, bands, store = _fft_of(layout), _bands_of(layout), _store_of(layout)
 
-    @kernel(n_threads)
+    @kernel(n_threads, layout.n_at_once)
     def line(
-        y: Any, rows: Any, window: Any, twiddles: Any, spans: Any, weights: Any, out: Any,
+        y: Any, rows: Any, window: Any, turns: Any, spans: Any, weights: Any, out: Any,
         state: Any,
     ) -> None:  # fmt: skip
         shared = cuda.shared.array(n_shared, F32)
@@ -611,9 +750,7 @@ def line_of(layout: Layout) -> Any:
                 means_of(shared, scratch, means, tid)
             if has_energy:
                 energies_of(shared, means, window, scratch, tile, energy_row + done, tid)
-            fft(shared, means, window, twiddles, tid)
-            power(shared, twiddles, tid)
-            cuda.syncthreads()
+            fft(shared, means, window, turns, tid)
             bands(shared, spans, weights, tile, done, tid)
         cuda.syncthreads()
         tid = I32(cuda.threadIdx.x)

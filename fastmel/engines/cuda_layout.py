@@ -16,7 +16,10 @@ from .plan import MelPlan, SpectrumPlan
 if TYPE_CHECKING:
     from fastmel.frontends.config import MelConfig
 
-__all__ = ["Ending", "Layout", "Signal", "place", "source", "target", "twiddles", "why_not"]
+__all__ = [
+    "Ending", "Layout", "Signal", "mirror", "n_together", "place", "schedule", "source", "target",
+    "turns", "why_not",
+]  # fmt: skip
 
 #: lengths of an FFT that the passes are made for
 SHORTEST, LONGEST = 16, 4096
@@ -24,8 +27,14 @@ SHORTEST, LONGEST = 16, 4096
 _TILE = 16
 #: complex points that a block transforms at once: 32 kB of shared memory
 _POINTS = 4096
-#: complex points of a thread in a pass, where they come out even: 16 registers
+#: complex points for which a block has a thread
 _POINTS_OF_THREAD = 8
+#: complex points that a thread may hold in a pass where 1536 threads shall find registers
+_FEW_POINTS = 10
+#: bins of a band that are read in a row
+STEPS = 4
+#: bins that a warp may read more than its longest band has, to find them in different banks
+_SLACK = 8
 _WARP, _BANKS = 32, 32
 #: shared memory that a block has on every GPU, in bytes
 _SHARED = 48 << 10
@@ -150,7 +159,7 @@ class Layout:
             layout.n_frames * layout.n_points > _POINTS or layout.n_bytes > _SHARED
         ):
             layout = replace(layout, n_frames=layout.n_frames // 2)
-        while layout.n_bytes > _SHARED:
+        while layout.n_bytes > _SHARED and layout.n_tile > 1:
             layout = replace(layout, n_tile=layout.n_tile // 2)
         return layout
 
@@ -165,10 +174,34 @@ class Layout:
         return radices(self.n_points)
 
     @property
+    def gap_shift(self) -> int:
+        """The logarithm of the points between gaps: the first pass joins as many, or there is none.
+
+        An odd radix leads to other banks without gaps.
+        """
+        return {16: 4, 8: 3}.get(self.radices[0], LONGEST.bit_length())
+
+    @property
     def n_threads(self) -> int:
         """Threads of a block."""
-        n_warps = -(-self.n_frames * self.n_points // (_POINTS_OF_THREAD * _WARP))
-        return _WARP * n_warps
+        n_units = -(-self.n_frames * self.n_points // _POINTS_OF_THREAD)
+        if self.radices[-1] == 4:  # one pair of butterflies more than would come out even
+            n_units += self.n_frames
+        return _WARP * -(-n_units // _WARP)
+
+    def n_rounds(self, at: int) -> int:
+        """How often a thread works in pass number `at`."""
+        radix, is_last = self.radices[at], at + 1 == len(self.radices)
+        n_butterflies = self.n_points // radix
+        n_units = n_butterflies // 2 + 1 if is_last else n_butterflies
+        return -(-n_units * self.n_frames // self.n_threads)
+
+    @property
+    def n_at_once(self) -> int:
+        """Threads that shall find registers on a processor, which has 65536."""
+        sizes = [self.n_rounds(at) * radix for at, radix in enumerate(self.radices)]
+        sizes[-1] *= 2
+        return 1536 if max(sizes) <= _FEW_POINTS else 1024
 
     @property
     def n_features(self) -> int:
@@ -183,7 +216,7 @@ class Layout:
     @property
     def half(self) -> int:
         """Values of the real parts; the imaginary ones follow."""
-        n_places: int = place(self.n_points) + 1
+        n_places: int = place(self.n_points, self.gap_shift) + 1
         return self.n_frames * n_places
 
     @property
@@ -192,9 +225,22 @@ class Layout:
         return min(self.hop_length, self.n_fft)
 
     @property
+    def odd_at(self) -> int:
+        """Where a row has its odd samples, after the even ones: in the other half of the banks."""
+        n_even = (self.height + 1) // 2
+        return n_even if self.is_dense else n_even + (_BANKS // 2 - n_even) % _BANKS
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether rows are so short that there is no room for gaps between them."""
+        return self.height < _BANKS
+
+    @property
     def row_pitch(self) -> int:
         """Values from one row of samples to the next, so that the frames' are in other banks."""
-        return self.height + (2 * _BANKS // self.n_frames - self.height) % _BANKS
+        n_values = self.odd_at + self.height // 2
+        gap = 0 if self.is_dense else (_BANKS // self.n_frames - n_values) % _BANKS
+        return n_values + gap
 
     @property
     def n_rows(self) -> int:
@@ -320,9 +366,11 @@ class Ending:
 
 
 def radices(n_points: int) -> tuple[int, ...]:
-    """Split a product of 2, 3 and 5 into radices up to 8; () if it is none.
+    """Split a product of 2, 3 and 5 into few radices, the last up to 8; () if it is none.
 
-    The most frequent comes first: an order without bank conflicts of more than two ways.
+    Powers of two come first, as equal as can be, the largest of them first, but after odd radices
+    if they are less than 8: an order with few bank conflicts. A thread of the last pass has two
+    butterflies, so its radix is at most 8.
     """
     n_twos = (n_points & -n_points).bit_length() - 1
     rest, odd = n_points >> n_twos, []
@@ -332,18 +380,28 @@ def radices(n_points: int) -> tuple[int, ...]:
             odd.append(radix)
     if rest != 1:
         return ()
-    n_eights = n_twos // 3 if n_twos % 3 != 1 else max(n_twos // 3 - 1, 0)
-    n_fours, n_pairs = divmod(n_twos - 3 * n_eights, 2)
-    found = [8] * n_eights + [4] * n_fours + [2] * n_pairs + odd
-    return tuple(sorted(found, key=lambda radix: (-found.count(radix), -radix)))
+    n_passes = -(-n_twos // 4)
+    if not odd and n_twos == 4 * n_passes:
+        n_passes += 1
+    twos = [1 << (n_twos + i) // n_passes for i in reversed(range(n_passes))]
+    return (*twos, *odd) if n_twos > 2 else (*odd, *twos)
 
 
-def place(point: Any) -> Any:
-    """Where a point is, in units of all frames: a gap follows every eight points.
+def place(point: Any, gap_shift: int) -> Any:
+    """Where a point is, in units of all frames: there are gaps between groups of points.
 
-    Without it, butterflies that are neighbours would write to the same bank.
+    Without them, butterflies that are neighbours would write to the same bank. Powers have none.
     """
-    return point + (point >> 3)
+    return point + (point >> gap_shift)
+
+
+def is_regular(layout: Layout, step: int, n_steps: int) -> bool:
+    """Whether points that are so far apart are in places that are equally far apart.
+
+    The first is one from which a pass reads, or to which it writes.
+    """
+    gap_every = 1 << layout.gap_shift
+    return gap_every > layout.n_points or step % gap_every == 0 or step * n_steps == gap_every
 
 
 def source(j: Any, k: int, n_butterflies: int) -> Any:
@@ -356,13 +414,90 @@ def target(j: Any, k: int, radix: int, stride: int) -> Any:
     return j // stride * (stride * radix) + j % stride + k * stride
 
 
-def twiddles(layout: Layout) -> NDArray[np.float32]:
-    """The twiddles (2, n) of the passes after the first, then those of the real FFT's end."""
-    turns, stride = [], layout.radices[0]
+def mirror(j: Any, n_butterflies: int) -> Any:
+    """The butterfly of the last pass that gives the points opposite to those of ``j``."""
+    return n_butterflies - j if j > 0 else j
+
+
+def turns(layout: Layout) -> NDArray[np.complex64]:
+    """The twiddles of the passes after the first, then those of the real FFT's end."""
+    found, stride = [], layout.radices[0]
     for radix in layout.radices[1:]:
         k, j = np.ogrid[1:radix, :stride]
-        turns.append((k * j / (stride * radix)).ravel())
+        found.append((k * j / (stride * radix)).ravel())
         stride *= radix
-    turns.append(np.arange(layout.n_points // 2 + 1) / layout.n_fft)
-    angles = -2 * math.pi * np.concatenate(turns)
-    return np.stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
+    found.append(np.arange(layout.n_points) / layout.n_fft)
+    return np.exp(-2j * math.pi * np.concatenate(found)).astype(np.complex64)
+
+
+def n_together(layout: Layout) -> int:
+    """How many bands a warp sums at once."""
+    return max(1, _WARP // layout.n_frames)
+
+
+def schedule(
+    layout: Layout, spans: NDArray[np.integer[Any]], weights: NDArray[np.floating[Any]]
+) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    """Say which bins the bands of a warp read at each step, by their weights, which may be 0.
+
+    The bands of a warp, which come in the opposite order, begin where they find their bins in
+    different banks, and their weights for one step are neighbours. There are always `STEPS` of
+    them in a row, which may go beyond the last bin, where there are zeros.
+
+    Parameters
+    ----------
+    layout : Layout
+        Where powers are.
+    spans : ndarray, shape (n_mels, 2)
+        First bin of each band, and how many it has.
+    weights : ndarray
+        Those of all bands, one after the other.
+
+    Returns
+    -------
+    steps : ndarray, shape (3, n_mels), int32
+        First bin that each band reads, number of steps, position of the first weight.
+    table : ndarray, float32
+        Weights; those of a band are as far apart as a warp has bands.
+    """
+    n_bins, n_neighbours = layout.n_points + 1 + STEPS, n_together(layout)
+    banks = np.arange(n_bins) * layout.n_frames % _BANKS
+    starts, ends = spans[:, 0], spans.sum(axis=1)
+    firsts = np.cumsum(spans[:, 1]) - spans[:, 1]
+    steps, tables, n_weights = np.empty((3, layout.n_mels), dtype=np.int32), [], 0
+    for high in range(layout.n_mels, 0, -n_neighbours):
+        together = range(high - 1, max(high - n_neighbours, 0) - 1, -1)
+        longest = max(1, int(spans[together, 1].max()))
+        least = -(-longest // STEPS) * STEPS
+        _, n_steps, begin = min(
+            _begun(banks, [(ends[m] - n, starts[m]) for m in together], n)
+            for n in range(least, min(least + _SLACK, n_bins) + 1, STEPS)
+        )
+        table = np.zeros((n_steps, n_neighbours), dtype=np.float32)
+        for i, m in enumerate(together):
+            at = starts[m] - begin[i]
+            table[at : at + spans[m, 1], i] = weights[firsts[m] : firsts[m] + spans[m, 1]]
+            steps[:, m] = begin[i], n_steps, n_weights + i
+        tables.append(table.ravel())
+        n_weights += table.size
+    return steps, np.concatenate(tables)
+
+
+def _begun(
+    banks: NDArray[np.integer[Any]], ranges: list[tuple[Any, Any]], n_steps: int
+) -> tuple[int, int, list[int]]:
+    """Let bands begin within their ranges, one after the other with few conflicts; the cost."""
+    used = np.zeros((n_steps, _BANKS), dtype=int)
+    step, begin, last = np.arange(n_steps), list[int](), len(banks) - n_steps
+    for earliest, latest in ranges:
+        found = []
+        for first in range(max(0, int(earliest)), min(int(latest), last) + 1)[-_BANKS:]:
+            is_shared = first in begin  # the same bins, which are read once
+            ways = used[step, banks[first : first + n_steps]] + 1
+            cost = 0 if is_shared else int(np.maximum(ways, used.max(axis=1)).sum())
+            found.append((cost, -first))
+        first = -min(found)[1]
+        if first not in begin:
+            used[step, banks[first : first + n_steps]] += 1
+        begin.append(first)
+    return int(used.max(axis=1).sum()) + n_steps, n_steps, begin

@@ -81,12 +81,11 @@ class Program:
         self.dtype = np.dtype(config.dtype or F32)
         self.ending = Ending.of(config, plan)
         self.layout = Layout.of(config, plan, self.ending)
-        spans, weights = plan.bands.spans.T, plan.bands.weights
+        window = plan.spectrum.window / 2  # half of what the end of the real FFT doubles
         tables = [
-            (plan.spectrum.window / 2).astype(F32),  # half of what the end of the real FFT doubles
-            cuda_layout.twiddles(self.layout),
-            np.stack([*spans, np.cumsum(spans[1]) - spans[1]]).astype(I32),
-            np.append(weights, F32(0)),
+            window.astype(F32).view(np.uint64),
+            cuda_layout.turns(self.layout).view(np.uint64),
+            *cuda_layout.schedule(self.layout, plan.bands.spans, plan.bands.weights),
         ]
         factors = np.empty((2, config.n_features), dtype=F32)
         factors[0], factors[1] = config.offset, config.gain

@@ -13,6 +13,7 @@ def simulator(monkeypatch):
     from numba.cuda.simulator.kernel import FakeCUDAKernel
 
     monkeypatch.setattr(cuda_layout, "_WARP", 8)
+    monkeypatch.setattr(cuda_layout, "_TILE", 8)
     monkeypatch.setattr(cuda_layout, "_POINTS", 512)
     monkeypatch.setattr(cuda_layout, "_POINTS_OF_THREAD", 32)
     monkeypatch.setattr(cuda, "_NEIGHBOURS", 4)
