@@ -50,6 +50,7 @@ except ImportError as error:
 
 __all__ = [
     "THREADS",
+    "VALUES",
     "cepstra_of",
     "check",
     "cuda",
@@ -302,12 +303,12 @@ def _load_of(layout: Layout) -> Any:
         is_inside = start > 0 and start + span + first <= min(n_given, n_signal + first)
         is_finite: Any = True
         samples = y[offset + (start + first - 1 if is_inside else 0) :]
-        i = tid
+        i: Any = tid
         while i < n_cells:
             at, column = _split(i, n_columns)
             for k in range(n_at_once):
                 if not is_inside:
-                    position = I32(start + I32(at * hop_length + n_at_once * column + k))
+                    position: Any = I32(start + I32(at * hop_length + n_at_once * column + k))
                     value = padded(y, offset, n_given, n_filled, n_signal, position)
                 else:
                     position = U64(at * hop_length + n_at_once * column) + U64(k + 1)
@@ -652,7 +653,7 @@ def _bands_of(layout: Layout) -> Any:
 
     @device
     def bands(shared: Any, spans: Any, weights: Any, tile: Any, at: int, tid: int) -> None:
-        unit = tid
+        unit: Any = tid
         while unit < n_units:
             i, f = _split(unit, n_frames)
             m = U32(last_band - i)  # those with the most bins first
@@ -689,7 +690,7 @@ def _store_of(layout: Layout) -> Any:
         if is_turned:
             start += first * n_features
             n_values = I32(min(n_places, n_tile) * n_features)
-            unit = tid
+            unit: Any = tid
             while unit < n_values:
                 t, q = _split(unit, n_features)
                 value = tile[U32(q * pitch + t)] if t < n_bands else pad_value
@@ -765,8 +766,9 @@ def line_of(layout: Layout) -> Any:
 
 # what follows the line: features of whole signals
 
-#: threads of a block there, and those of them that take neighbouring features
-THREADS, _NEIGHBOURS = 256, 32
+#: threads of a block there, values that each of them finishes, and how many of them take
+#: neighbouring features
+THREADS, VALUES, _NEIGHBOURS = 256, 4, 32
 
 
 def neighbours(ending: Ending) -> int:
@@ -873,7 +875,7 @@ def statistics_of(ending: Ending) -> Any:
 
 
 @lru_cache(maxsize=16)
-def finish_of(ending: Ending, is_in_place: bool) -> Any:
+def finish_of(ending: Ending) -> Any:
     """Make the kernel that writes the result: block (x, y) takes a part of signal y's."""
     found, n_features, is_turned = _found_of(ending), ending.n_features, ending.is_turned
     is_normal, is_scaled, over_all = bool(ending.normalize), ending.is_scaled, ending.over_all
@@ -883,19 +885,16 @@ def finish_of(ending: Ending, is_in_place: bool) -> Any:
         length, step = ending.stack
         n_before = (length - 1) // 2 if ending.stack_ends == "edge" else 0
 
-    @kernel(THREADS)
-    def finish(source: Any, rows: Any, state: Any, stats: Any, factors: Any, out: Any) -> None:
-        row, unit = cuda.blockIdx.y, cuda.blockIdx.x * THREADS + cuda.threadIdx.x
-        n_out = rows[row, N_OUT]
-        if unit >= n_out * n_features:
-            return
+    @device
+    def finished(
+        source: Any, rows: Any, state: Any, stats: Any, factors: Any, row: int, unit: Any
+    ) -> Any:
+        """Value number `unit` of the result."""
         t, q = _split(unit, n_features)
         if not is_turned:
-            q, t = _split(unit, n_out)
+            q, t = _split(unit, rows[row, N_OUT])
         if t >= rows[row, N_VALID]:
-            if not is_in_place:
-                out[rows[row, FIRST_OUT] * n_features + unit] = pad_value
-            return
+            return pad_value
         frame, c, is_beyond = I32(t), q, False
         if is_stacked:
             part, c = _split(q, n_found)
@@ -910,7 +909,21 @@ def finish_of(ending: Ending, is_in_place: bool) -> Any:
             value = pad_value
         if is_scaled:
             value = (value + factors[0, q]) * factors[1, q]
-        out[rows[row, FIRST_OUT] * n_features + unit] = value
+        return value
+
+    @kernel(THREADS)
+    def finish(source: Any, rows: Any, state: Any, stats: Any, factors: Any, out: Any) -> None:
+        values, row = cuda.local.array(VALUES, F32), cuda.blockIdx.y
+        first = cuda.blockIdx.x * THREADS * VALUES + cuda.threadIdx.x
+        n_values, start = rows[row, N_OUT] * n_features, rows[row, FIRST_OUT] * n_features
+        for i in range(VALUES):
+            unit = first + i * THREADS
+            if unit < n_values:
+                values[i] = finished(source, rows, state, stats, factors, row, unit)
+        for i in range(VALUES):
+            unit = first + i * THREADS
+            if unit < n_values:
+                out[start + unit] = values[i]
 
     return finish
 

@@ -427,7 +427,8 @@ def turns(layout: Layout) -> NDArray[np.complex64]:
         found.append((k * j / (stride * radix)).ravel())
         stride *= radix
     found.append(np.arange(layout.n_points) / layout.n_fft)
-    return np.exp(-2j * math.pi * np.concatenate(found)).astype(np.complex64)
+    angles = 2 * math.pi * np.concatenate(found)
+    return (np.cos(angles) - 1j * np.sin(angles)).astype(np.complex64)
 
 
 def n_together(layout: Layout) -> int:

@@ -36,6 +36,7 @@ from .cuda import (
     OFFSET,
     PEAK,
     THREADS,
+    VALUES,
     cepstra_of,
     check,
     cuda,
@@ -282,9 +283,9 @@ class Program:
             if n_blocks:
                 _launcher(kernel, (n_blocks, n_rows), n_threads, stream)(*args)
 
-        def run_on_each(kernel: Any, column: int, n_values: int, *args: Any) -> None:
+        def run_on_each(kernel: Any, column: int, n_each: int, n_values: int, *args: Any) -> None:
             n_units = int(table[:, column].max()) * n_values
-            run(kernel, -(-n_units // THREADS), THREADS, *args)
+            run(kernel, -(-n_units // (n_each * THREADS)), THREADS, *args)
 
         bands = out
         if not is_in_place:
@@ -296,14 +297,14 @@ class Program:
         if ending.n_mfcc is not None:
             cepstra = room.array("cepstra", (n_places * ending.n_mfcc,), F32)
             kernel = cepstra_of(ending, ending.n_mfcc)
-            run_on_each(kernel, N_BANDS, ending.n_mfcc, bands, rows, state, cosines, cepstra)
+            run_on_each(kernel, N_BANDS, 1, ending.n_mfcc, bands, rows, state, cosines, cepstra)
             bands, ending = cepstra, ending.after_cepstra
         stats = room.array("statistics", (n_rows, ending.n_found, 2), F32)
         if ending.normalize:
             n_blocks = 1 if ending.over_all else -(-ending.n_found // neighbours(ending))
             run(statistics_of(ending), n_blocks, THREADS, bands, rows, state, stats)
-        kernel = finish_of(ending, is_in_place)
-        run_on_each(kernel, N_OUT, ending.n_features, bands, rows, state, stats, factors, out)
+        args = bands, rows, state, stats, factors, out
+        run_on_each(finish_of(ending), N_OUT, VALUES, ending.n_features, *args)
         return state
 
     def _constants(self) -> tuple[Any, Any, Any]:

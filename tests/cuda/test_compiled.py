@@ -163,5 +163,5 @@ def test_kernels_of_whole_signals_keep_to_theirs(name, architecture, tmp_path):
         kernel = cuda.statistics_of(ending)
         check_registers(kernel, *compiled(kernel, arguments, architecture, tmp_path))
     arguments = (values, rows, state, array("float32", 3), array("float32", 2), values)
-    kernel = cuda.finish_of(ending, ending.is_in_place)
+    kernel = cuda.finish_of(ending)
     check_registers(kernel, *compiled(kernel, arguments, architecture, tmp_path))
