@@ -776,24 +776,34 @@ def neighbours(ending: Ending) -> int:
     return _NEIGHBOURS if ending.is_turned and not ending.over_all else 1
 
 
-def _found_of(ending: Ending) -> Any:
-    """Make the function that gives feature c of frame t as the line left it, in its range."""
-    n_found, is_turned, energy_at = ending.n_found, ending.is_turned, ending.energy_at
+def _ranged_of(ending: Ending) -> Any:
+    """Make the function that brings a value into the range below its signal's largest."""
     is_raised, is_relative = ending.extent is not None, ending.is_relative
     extent, fixed = F32(ending.extent or 0), F32(ending.peak or 0)
     has_fixed = ending.peak is not None
+
+    @device
+    def ranged(value: Any, state: Any, row: int) -> Any:
+        if is_raised:
+            value = max(value, (fixed if has_fixed else state[PEAK, row]) - extent)
+        if is_relative:
+            value -= state[PEAK, row]
+        return value
+
+    return ranged
+
+
+def _found_of(ending: Ending) -> Any:
+    """Make the function that gives feature c of frame t as the line left it, in its range."""
+    n_found, is_turned, energy_at = ending.n_found, ending.is_turned, ending.energy_at
+    ranged = _ranged_of(ending)
 
     @device
     def found(source: Any, rows: Any, state: Any, row: int, c: Any, t: Any) -> Any:
         start = rows[row, FIRST] * n_found
         at = start + t * n_found + c if is_turned else start + c * rows[row, N_PLACES] + t
         value = source[at]
-        if c != energy_at:
-            if is_raised:
-                value = max(value, (fixed if has_fixed else state[PEAK, row]) - extent)
-            if is_relative:
-                value -= state[PEAK, row]
-        return value
+        return value if c == energy_at else ranged(value, state, row)
 
     return found
 
@@ -884,6 +894,8 @@ def finish_of(ending: Ending) -> Any:
     if ending.stack is not None:
         length, step = ending.stack
         n_before = (length - 1) // 2 if ending.stack_ends == "edge" else 0
+    ranged = _ranged_of(ending)
+    is_range_all = not (is_normal or is_scaled or is_stacked or ending.energy_at >= 0)
 
     @device
     def finished(
@@ -915,10 +927,17 @@ def finish_of(ending: Ending) -> Any:
     def finish(source: Any, rows: Any, state: Any, stats: Any, factors: Any, out: Any) -> None:
         values, row = cuda.local.array(VALUES, F32), cuda.blockIdx.y
         first = cuda.blockIdx.x * THREADS * VALUES + cuda.threadIdx.x
-        n_values, start = rows[row, N_OUT] * n_features, rows[row, FIRST_OUT] * n_features
+        n_out, n_places, n_valid = rows[row, N_OUT], rows[row, N_PLACES], rows[row, N_VALID]
+        n_values, start = n_out * n_features, rows[row, FIRST_OUT] * n_features
+        found_at = rows[row, FIRST] * n_features
+        is_plain = is_range_all and n_places == n_out and n_valid == n_out
         for i in range(VALUES):
             unit = first + i * THREADS
-            if unit < n_values:
+            if unit >= n_values:
+                continue
+            if is_plain:  # it is not asked which value it is
+                values[i] = ranged(source[found_at + unit], state, row)
+            else:
                 values[i] = finished(source, rows, state, stats, factors, row, unit)
         for i in range(VALUES):
             unit = first + i * THREADS
