@@ -1,7 +1,7 @@
 """Where everything is on the GPU: a configuration as the numbers that kernels are compiled for.
 
-Pure arithmetic, without a CUDA package: the kernels in ``cuda.py`` take their index maps from here,
-and so does the model that counts bank conflicts in the tests.
+Pure arithmetic, without a CUDA package: the kernels in ``cuda_line.py`` take their index maps from
+here, and so does the model that counts bank conflicts in the tests.
 """
 
 import math

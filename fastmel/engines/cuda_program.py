@@ -21,10 +21,21 @@ from fastmel.arrays import is_on_gpu
 from fastmel.exceptions import ParameterError
 
 from . import cuda_layout
-from .cuda import (
+from .cuda import IS_SIMULATED, check, cuda
+from .cuda_arrays import (
+    device_of,
+    empty_like,
+    flat,
+    on_device_of,
+    stream_by_number,
+    stream_number,
+    type_name,
+)
+from .cuda_ending import THREADS, VALUES, cepstra_of, finish_of, neighbours, statistics_of
+from .cuda_layout import Ending, Layout, Signal
+from .cuda_line import (
     FIRST,
     FIRST_OUT,
-    IS_SIMULATED,
     LOST,
     N_BANDS,
     N_FILLED,
@@ -35,26 +46,8 @@ from .cuda import (
     N_VALID,
     OFFSET,
     PEAK,
-    THREADS,
-    VALUES,
-    cepstra_of,
-    check,
-    cuda,
-    finish_of,
     line_of,
-    neighbours,
-    statistics_of,
-)  # fmt: skip
-from .cuda_arrays import (
-    device_of,
-    empty_like,
-    flat,
-    on_device_of,
-    stream_by_number,
-    stream_number,
-    type_name,
 )
-from .cuda_layout import Ending, Layout, Signal
 from .plan import MelPlan
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastmel.engines import cuda, cuda_layout, cuda_program
+from fastmel.engines import cuda, cuda_ending, cuda_layout, cuda_program
 
 
 @pytest.fixture
@@ -16,8 +16,8 @@ def simulator(monkeypatch):
     monkeypatch.setattr(cuda_layout, "_TILE", 8)
     monkeypatch.setattr(cuda_layout, "_POINTS", 512)
     monkeypatch.setattr(cuda_layout, "_POINTS_OF_THREAD", 32)
-    monkeypatch.setattr(cuda, "_NEIGHBOURS", 4)
-    for module in (cuda, cuda_program):
+    monkeypatch.setattr(cuda_ending, "_NEIGHBOURS", 4)
+    for module in (cuda_ending, cuda_program):
         monkeypatch.setattr(module, "THREADS", 8)
     # The simulator looks for the CUDA module among a function's globals at every call, also of
     # functions that kernels call, whose globals it has changed already.

@@ -17,11 +17,17 @@ import pytest
 
 import fastmel
 from fastmel import frontends
-from fastmel.engines import cuda
+from fastmel.engines import cuda, cuda_ending, cuda_line
 from fastmel.engines.cuda_layout import Ending, Layout
 from fastmel.engines.plan import mel_plan
 
 ARCHITECTURES = {"sm_80": (8, 0), "sm_90": (9, 0), "sm_120": (12, 0)}
+MAKERS = (
+    cuda_line.line_of,
+    cuda_ending.cepstra_of,
+    cuda_ending.statistics_of,
+    cuda_ending.finish_of,
+)
 #: of a multiprocessor
 REGISTERS, THREADS = 65536, 2048
 
@@ -68,13 +74,23 @@ def architecture(request, monkeypatch):
     from numba.cuda import dispatcher
 
     capability = ARCHITECTURES[request.param]
-    for make in (cuda.line_of, cuda.cepstra_of, cuda.statistics_of, cuda.finish_of):
+    for make in (
+        cuda_line.line_of,
+        cuda_ending.cepstra_of,
+        cuda_ending.statistics_of,
+        cuda_ending.finish_of,
+    ):
         make.cache_clear()
     monkeypatch.setattr(
         dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=capability)
     )
     yield request.param
-    for make in (cuda.line_of, cuda.cepstra_of, cuda.statistics_of, cuda.finish_of):
+    for make in (
+        cuda_line.line_of,
+        cuda_ending.cepstra_of,
+        cuda_ending.statistics_of,
+        cuda_ending.finish_of,
+    ):
         make.cache_clear()
 
 
@@ -137,7 +153,7 @@ def test_the_line_keeps_to_its_registers(name, architecture, tmp_path):
         array(out),
         array("float32", 2),
     )
-    kernel = cuda.line_of(layout)
+    kernel = cuda_line.line_of(layout)
     ptx, report = compiled(kernel, arguments, architecture, tmp_path)
     check_registers(kernel, ptx, report)
     assert number(r"(\d+) bytes smem", report) <= layout.n_bytes
@@ -154,14 +170,14 @@ def test_kernels_of_whole_signals_keep_to_theirs(name, architecture, tmp_path):
     _, ending, _ = steps(name)
     values, rows, state = array("float32"), array("int64", 2), array("float32", 2)
     if ending.n_mfcc is not None:
-        kernel = cuda.cepstra_of(ending, ending.n_mfcc)
+        kernel = cuda_ending.cepstra_of(ending, ending.n_mfcc)
         arguments = (values, rows, state, array("float32", 2), values)
         check_registers(kernel, *compiled(kernel, arguments, architecture, tmp_path))
         ending = ending.after_cepstra
     if ending.normalize:
         arguments = (values, rows, state, array("float32", 3))
-        kernel = cuda.statistics_of(ending)
+        kernel = cuda_ending.statistics_of(ending)
         check_registers(kernel, *compiled(kernel, arguments, architecture, tmp_path))
     arguments = (values, rows, state, array("float32", 3), array("float32", 2), values)
-    kernel = cuda.finish_of(ending)
+    kernel = cuda_ending.finish_of(ending)
     check_registers(kernel, *compiled(kernel, arguments, architecture, tmp_path))

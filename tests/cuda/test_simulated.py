@@ -9,7 +9,7 @@ import pytest
 
 import fastmel
 from fastmel import frontends
-from fastmel.engines import cuda, cuda_layout
+from fastmel.engines import cuda_layout, cuda_line
 
 pytestmark = [
     pytest.mark.usefixtures("simulator"),
@@ -263,10 +263,10 @@ def test_the_kernels_touch_the_places_that_the_model_knows(rng, monkeypatch):
         recorded.add((int(j), k, radix, stride))
         return cuda_layout.target(j, k, radix, stride)
 
-    monkeypatch.setattr(cuda, "_target", record)
-    cuda.line_of.cache_clear()
+    monkeypatch.setattr(cuda_line, "_target", record)
+    cuda_line.line_of.cache_clear()
     compute(small(n_fft=512, hop_length=256, center=False), [noise(rng, 512)])
-    cuda.line_of.cache_clear()
+    cuda_line.line_of.cache_clear()
     assert recorded == {(j, 0, 8, stride) for j in range(32) for stride in (1, 8)}
 
 
