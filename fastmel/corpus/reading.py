@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from fastmel import audio
 from fastmel.corpus import remote
-from fastmel.corpus.sources import Item, is_url, split_source
+from fastmel.corpus.sources import Item, escape, is_url, split_source
 from fastmel.exceptions import ParameterError
 from fastmel.kernels.moments import energy
 from fastmel.util import fix_length
@@ -44,6 +44,7 @@ CLASSES = (
     "crash",  # the process died of it, twice
     "oom",  # there was not enough memory for it
     "remote",  # the storage did not deliver it
+    "changed",  # it is not what was planned any more
 )
 
 #: seconds of the longest recording that is read as a whole
@@ -336,11 +337,18 @@ def _local(item: Item) -> str | IO[bytes]:
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):  # a pipe would block until somebody writes to it
         raise Failure("format", "open", "it is a folder, a pipe or a device, and no file")
+    if item.mtime_ns is not None and (
+        item.mtime_ns != status.st_mtime_ns or (member is None and item.size != status.st_size)
+    ):
+        raise _changed()
     if status.st_size == 0:
         raise Failure("empty", "open", "the file is empty")
-    with open(path, "rb", buffering=0) as file:  # whose errors say more than libsndfile's
+    with open(path, "rb") as file:  # whose errors say more than libsndfile's
         if member is not None:
-            return io.BytesIO(_member(file, status.st_size, item))
+            return io.BytesIO(_member(file, status.st_size, item, member))
+    if item.position is not None:
+        text = f"the archive is damaged: what follows byte {item.position} cannot be listed"
+        raise Failure("truncated" if item.position else "format", "open", text)
     if path.lower().endswith(".raw"):  # soundfile would take it for samples without a header
         return open(os.open(path, os.O_RDONLY), "rb")  # a file that tells no name
     try:
@@ -350,22 +358,36 @@ def _local(item: Item) -> str | IO[bytes]:
     return path
 
 
-def _member(archive: io.FileIO, archive_size: int, item: Item) -> bytes:
-    """Return the bytes of an archive's member, whose header lies before them."""
-    size, position = item.size or 0, item.position or 0
+def _member(archive: IO[bytes], archive_size: int, item: Item, name: str) -> bytes:
+    """Return the bytes of an archive's member, if it is where it was listed."""
+    archive.seek(item.position or 0)
     try:
-        archive.seek(position - tarfile.BLOCKSIZE)
-        header = archive.read(tarfile.BLOCKSIZE)
-        is_listed = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape").size == size
-    except (OSError, tarfile.HeaderError):
-        is_listed = False
-    if not is_listed:
-        raise Failure("not_found", "open", "the archive has no such member where it was listed")
-    if size == 0:
+        member = tarfile.TarFile(fileobj=archive).next()
+    except tarfile.TarError:
+        member = None
+    if member is None or member.name != name:
+        raise _changed()
+    if member.islnk() or member.issym():
+        text = f"it is a link to {escape(member.linkname)}, which is no file of the archive"
+        raise Failure("not_found", "open", text)
+    if not member.isreg():
+        raise Failure("format", "open", "it is a pipe or a device, and no file")
+    if member.issparse():
+        text = "it is a sparse file, which is not read; make the archive without --sparse"
+        raise Failure("format", "open", text)
+    if member.size != item.size:
+        raise _changed()
+    if member.size == 0:
         raise Failure("empty", "open", "the member is empty")
-    if position + size > archive_size:
+    if member.offset_data + member.size > archive_size:
         raise Failure("truncated", "open", "the archive ends before the member does")
-    return archive.read(size)
+    archive.seek(member.offset_data)
+    return archive.read(member.size)
+
+
+def _changed() -> Failure:
+    text = "it was changed after it was planned; plan anew with overwrite"
+    return Failure("changed", "open", text)
 
 
 def _remote(item: Item) -> IO[bytes]:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import PurePath
-from typing import Any, TextIO
+from typing import IO, Any, TextIO
 from urllib.parse import unquote_to_bytes
 
 from fastmel.corpus import remote
@@ -62,6 +62,9 @@ _PATH_COLUMNS = (
 )  # fmt: skip
 _ID_COLUMNS = ("id", "ID", "utt_id", "utterance_id")
 
+#: symbolic links from one to the next that are followed, as many as by Linux
+_LINKS = 40
+
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _MAGIC = re.compile(r"[*?[]")
 
@@ -85,7 +88,8 @@ class Item:
     size, mtime_ns : int, optional
         Bytes of the file, or of the archive's member, and when the file was last changed.
     position : int, optional
-        Where the member's bytes begin in the archive.
+        Where the member's header begins in the archive; where an archive is damaged, if it is that
+        which is the item.
     extra : dict of str
         Other columns of the manifest, which travel along.
     """
@@ -204,6 +208,7 @@ class _Found:
     path: str  # absolute, or a URL
     root: str  # the folder that its id is relative to, if no other input lies elsewhere
     member: str | None = None
+    name: str = ""  # of the member, or of the link to it, from the archive's root
     id: str | None = None
     offset: float | None = None  # None: no segment
     duration: float | None = None
@@ -338,23 +343,81 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def _members(path: str, root: str) -> Iterator[_Found]:
-    """Yield the members of a tar file, and the file itself if it breaks off."""
-    _, mtime_ns = _stat(path)
+    """Yield the members of a tar file, and the file itself if it is damaged or breaks off."""
+    whole = _at(path, os.path.dirname(path) if root == path else root)
     try:
-        with tarfile.open(path, "r:") as archive:
+        with open(path, "rb") as file:
+            members, damage = _list_archive(file)
+    except OSError:
+        yield whole
+        return
+    if damage is not None:
+        yield replace(whole, position=damage)
+    for name in members:
+        member = _follow(name, members)
+        is_hidden = any(re.match(r"\.[^.]", part) for part in name.split("/"))
+        is_file = member.isreg() or member.islnk() or member.issym() or member.isdev()
+        if is_file and not is_hidden and _suffix(name) not in _COMPANIONS:
+            yield _Found(
+                path,
+                root,
+                member=member.name,
+                name=name,
+                size=member.size if member.isreg() else None,
+                mtime_ns=whole.mtime_ns,
+                position=member.offset,
+            )
+
+
+def _list_archive(file: IO[bytes]) -> tuple[dict[str, tarfile.TarInfo], int | None]:
+    """Return the members of a tar file by their names, and where it is damaged, if it is.
+
+    Of members by the same name the last counts, and a hard link is to an earlier one. Archives may
+    follow one another in a file. :mod:`tarfile` stops at a damaged header as it does at the end.
+    """
+    members: dict[str, tarfile.TarInfo] = {}
+    start: int | None = 0
+    while start is not None:
+        position = start
+        file.seek(start)
+        try:
+            archive = tarfile.TarFile(fileobj=file)
             for member in archive:
-                is_hidden = any(re.match(r"\.[^.]", part) for part in member.name.split("/"))
-                if member.isreg() and not is_hidden and _suffix(member.name) not in _COMPANIONS:
-                    yield _Found(
-                        path,
-                        root,
-                        member=member.name,
-                        size=member.size,
-                        mtime_ns=mtime_ns,
-                        position=member.offset_data,
-                    )
-    except (OSError, tarfile.TarError):
-        yield _at(path, os.path.dirname(path) if root == path else root)
+                position = archive.offset
+                name, target = _inside(member.name), _inside(member.linkname)
+                members[name] = members.get(target, member) if member.islnk() else member
+        except Exception:  # tarfile on bad input
+            return members, position
+        file.seek(archive.offset)
+        following = _next_block(file)
+        if following == start:
+            return members, start
+        start = following
+    return members, None
+
+
+def _next_block(file: IO[bytes]) -> int | None:
+    """Return where the next block of a tar file begins that is not blank."""
+    while block := file.read(tarfile.BLOCKSIZE):
+        if any(block):
+            return file.tell() - len(block)
+    return None
+
+
+def _follow(name: str, members: Mapping[str, tarfile.TarInfo]) -> tarfile.TarInfo:
+    """Return the file that a name in an archive leads to, or what has the name if it does not."""
+    member = members[name]
+    for _ in range(_LINKS):
+        if not member.issym():
+            break
+        target = _inside(posixpath.join(posixpath.dirname(member.name), member.linkname))
+        member = members.get(target, member)
+    return member if member.isreg() else members[name]
+
+
+def _inside(name: str) -> str:
+    """Return a member's name from the archive's root, in its shortest form."""
+    return posixpath.normpath(name.lstrip("/"))
 
 
 # manifests
@@ -593,7 +656,7 @@ def _id(one: _Found, root: str) -> str:
     if is_url(one.path):
         path = _url_path(one.path)[len(root) :]
     else:
-        path = PurePath(one.path[len(root) :], (one.member or "").lstrip("/")).as_posix()
+        path = PurePath(one.path[len(root) :], one.name).as_posix()
     name = _relative(escape(path))
     if one.offset is None:
         return name

@@ -3,7 +3,9 @@
 import io
 import os
 import pickle
+import shutil
 import struct
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -496,17 +498,81 @@ def test_bad_members_of_archives(file, tmp_path, failure):
     with tarfile.open(path, "w") as archive:
         archive.addfile(tarfile.TarInfo("empty.wav"))
         archive.add(file("wav"), "whole.wav")
-    empty, whole = sources.find([str(path)])
+        for type, target in ((tarfile.SYMTYPE, "nowhere.wav"), (tarfile.FIFOTYPE, "")):
+            member = tarfile.TarInfo(f"z{type.decode()}")
+            member.type, member.linkname = type, target
+            archive.addfile(member)
+    empty, whole, link, pipe = sources.find([str(path)])
     assert failure(empty).class_ == "empty"
+    assert str(failure(link)).startswith("not_found: it is a link to nowhere.wav, which is no")
+    assert str(failure(pipe)).startswith("format: it is a pipe")
     content = path.read_bytes()
-    path.write_bytes(content[:20000])
-    assert failure(whole).class_ == "truncated"
-    path.write_bytes(content[:2048] + b"x" * len(content))
+    path.write_bytes(content[:2048] + b"x" * 80000)
+    *_, whole = sources.find([str(path)])
     assert failure(whole).class_ == "format"
+    path.write_bytes(content[:20000])
+    damaged, _, whole = sources.find([str(path)])
+    assert failure(whole).class_ == "truncated"
+    assert str(failure(damaged)).startswith("truncated: the archive is damaged: what follows byte")
     path.write_bytes(b"x" * len(content))
-    assert failure(whole).class_ == "not_found"
-    path.write_bytes(content[:100])
-    assert failure(whole).class_ == "not_found"
+    (damaged,) = sources.find([str(path)])
+    assert str(failure(damaged)).startswith("format: the archive is damaged")
+
+
+def test_what_was_changed_after_it_was_planned_is_not_read(file, tmp_path, failure):
+    path = tmp_path / "a.wav"
+    path.write_bytes(file("wav").read_bytes())
+    (item,) = sources.find([str(path)])
+    assert len(reading.read(item, SR).y) == N
+    with open(path, "ab") as more:
+        more.write(b"12")
+    os.utime(path, ns=(item.mtime_ns, item.mtime_ns))
+    assert failure(item).class_ == "changed"
+    path.write_bytes(file("wav").read_bytes())
+    os.utime(path, ns=(item.mtime_ns + 1000, item.mtime_ns + 1000))
+    assert str(failure(item)).startswith("changed: it was changed after it was planned; plan anew")
+
+
+@pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_member_that_is_another_now_is_not_read(file, tmp_path, failure, format):
+    names = ["a.wav", "é.wav", "d/" * 40 + "x" * 50, "d/" * 40 + "x" * 49 + "y"]
+    path = tmp_path / "a.tar"
+
+    def make(names):
+        with tarfile.open(path, "w", format=format) as archive:
+            for name in names:
+                archive.add(file("wav"), name)
+
+    make(names)
+    items = sources.find([str(path)])
+    assert sorted(sources.split_source(item.source)[1] for item in items) == sorted(names)
+    for item in items:
+        assert len(reading.read(item, SR).y) == N
+    make(names[1:] + names[:1])
+    for item in items:
+        assert failure(item).class_ == "changed"
+    mtime_ns = items[0].mtime_ns
+    os.utime(path, ns=(mtime_ns, mtime_ns))
+    for item in items:
+        assert failure(item).class_ == "changed"
+    path.write_bytes(path.read_bytes()[:100])
+    os.utime(path, ns=(mtime_ns, mtime_ns))
+    for item in items:
+        assert failure(item).class_ == "changed"
+
+
+@pytest.mark.skipif(shutil.which("tar") is None, reason="there is no tar")
+@pytest.mark.parametrize("format", ["gnu", "posix"])
+def test_sparse_members_of_archives_are_told(tmp_path, failure, format):
+    with open(tmp_path / "sparse.wav", "wb") as hole:
+        hole.write(encode("WAV", "PCM_16")[:512])
+        hole.truncate(1 << 20)
+    words = ["tar", f"--format={format}", "-S", "-cf", "a.tar", "sparse.wav"]
+    if subprocess.run(words, cwd=tmp_path, check=False).returncode:
+        pytest.skip("this tar makes no sparse members")
+    (item,) = sources.find([str(tmp_path / "a.tar")])
+    assert item.id == "sparse.wav"
+    assert str(failure(item)).startswith("format: it is a sparse file")
 
 
 def test_what_is_longer_than_the_limit(file, failure):

@@ -402,10 +402,12 @@ def test_members_of_an_archive_are_found_where_they_lie(tmp_path):
     path = archive(tmp_path / "a.tar", *members, ("long" * 60 + ".wav", b"0" * 600))
     items = find([str(path)])
     assert [item.id for item in items] == ["a.wav", "b/x.flac", "long" * 60 + ".wav"]
-    content = path.read_bytes()
-    assert [content[i.position : i.position + i.size] for i in items] == [
-        b"678", b"12345", b"0" * 600,
+    with tarfile.open(path) as tar:
+        offsets = {member.name: member.offset for member in tar}
+    assert [item.position for item in items] == [
+        offsets["./a.wav"], offsets["b/x.flac"], offsets["long" * 60 + ".wav"],
     ]  # fmt: skip
+    assert [item.size for item in items] == [3, 5, 600]
     assert items[1].source == f"{path.as_posix()}::b/x.flac"
     assert split_source(items[1].source) == (path.as_posix(), "b/x.flac")
 
@@ -425,6 +427,70 @@ def test_an_archive_that_breaks_off_is_an_item_beside_its_members(tmp_path):
     assert ids(tmp_path) == ["a.tar", "a.tar/x.wav", "a.tar/y.wav"]
     path.write_bytes(b"no archive")
     assert ids(path) == ["a.tar"]
+
+
+@pytest.mark.parametrize("cut", [4096 + 300, 4096])
+def test_an_archive_that_breaks_off_between_members_is_whole_or_an_item(tmp_path, cut):
+    path = archive(tmp_path / "a.tar", *((f"{name}.wav", b"1" * 1500) for name in "xyz"))
+    path.write_bytes(path.read_bytes()[:cut])
+    assert ids(tmp_path) == ["a.tar"] * (cut % 512 > 0) + ["a.tar/x.wav", "a.tar/y.wav"]
+
+
+@pytest.mark.parametrize("header", [0, 2048, 4096])
+def test_an_archive_with_a_damaged_header_is_an_item_beside_the_members_before(tmp_path, header):
+    path = archive(tmp_path / "a.tar", *((f"{name}.wav", b"1" * 1500) for name in "xyz"))
+    content = bytearray(path.read_bytes())
+    content[header + 148 : header + 156] = b"damaged!"
+    path.write_bytes(content)
+    damaged, *members = find([str(tmp_path)])
+    assert (damaged.id, damaged.position) == ("a.tar", header)
+    assert [member.id for member in members] == ["a.tar/x.wav", "a.tar/y.wav"][: header // 2048]
+
+
+def test_archives_one_after_the_other_in_a_file_are_one(tmp_path):
+    parts = [archive(tmp_path / name, (f"{name}.wav", b"1")) for name in "ab"]
+    path = tmp_path / "both.tar"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert ids(path) == ["a.wav", "b.wav"]
+    path.write_bytes(path.read_bytes() + b"something else")
+    assert ids(path) == ["both.tar", "both.tar/a.wav", "both.tar/b.wav"]
+
+
+def test_empty_archives(tmp_path):
+    (tmp_path / "nothing.tar").write_bytes(b"")
+    assert ids(tmp_path) == ["nothing.tar"]
+    archive(tmp_path / "whole.tar")
+    archive(tmp_path / "x.tar", ("x.wav", b"1"))
+    assert ids(tmp_path / "whole.tar", tmp_path / "x.tar") == ["x.wav"]
+
+
+def test_of_members_by_the_same_name_the_last_counts(tmp_path):
+    path = archive(tmp_path / "a.tar", ("./x.wav", b"1"), ("y.wav", b"22"), ("x.wav", b"333"))
+    assert [(item.id, item.size) for item in find([str(path)])] == [("x.wav", 3), ("y.wav", 2)]
+
+
+def test_links_in_archives_are_followed(tmp_path):
+    links = [
+        (tarfile.LNKTYPE, "hard.wav", "d/x.wav"),
+        (tarfile.LNKTYPE, "d/x.wav", "d/x.wav"),  # as tar writes what it is given twice
+        (tarfile.SYMTYPE, "d/e/soft.wav", "../far.wav"),
+        (tarfile.SYMTYPE, "d/far.wav", "/hard.wav"),
+        (tarfile.SYMTYPE, "gone.wav", "../elsewhere.wav"),
+        (tarfile.SYMTYPE, "round.wav", "round.wav"),
+        (tarfile.FIFOTYPE, "pipe.wav", ""),
+        (tarfile.SYMTYPE, "notes.txt", "d/x.wav"),
+    ]
+    path = archive(tmp_path / "a.tar", ("d/x.wav", b"123"))
+    with tarfile.open(path, "a") as tar:
+        for type, name, target in links:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = type, target
+            tar.addfile(member)
+    found = {item.id: (split_source(item.source)[1], item.size) for item in find([str(path)])}
+    assert found == {
+        **dict.fromkeys(("d/x.wav", "hard.wav", "d/e/soft.wav", "d/far.wav"), ("d/x.wav", 3)),
+        **{name: (name, None) for name in ("gone.wav", "round.wav", "pipe.wav")},
+    }
 
 
 def test_a_compressed_archive_is_refused(tmp_path):
