@@ -23,6 +23,7 @@ IDS = [
     "speaker 1/talk.v2_001.flac",
     "speaker 1/talk.v2_002.flac",
     "speaker 1/talk.v2_002.wav",
+    "__a__/b",
     "a%0Ab",
     "été/日本.wav#0-1500",
     "x" * 90,
@@ -179,6 +180,7 @@ def test_keys_of_a_tar_file_are_short_and_differ():
     assert len(set(keys)) == len(keys)
     assert [len(key.encode()) for key in keys[-4:]] == [92, 92, 91, 190]
     assert wds.key("a" * 92) == "a" * 92
+    assert wds.key("__a__/__b") == "%5F%5Fa__/__b"
     assert wds.key("a" * 93) == f"{'a' * 75}~{sha256(b'a' * 93).hexdigest()[:16]}"
 
 

@@ -2,7 +2,8 @@
 
 The headers are as the standard library writes them, without time or owner, so that the same items
 make the same file. Readers take a key to end at the first dot of its last part: dots of ids are
-written as ``%2E``.
+written as ``%2E``. They also skip what begins with ``__x__``: two underscores at an id's beginning
+are written as ``%5F%5F``.
 """
 
 import hashlib
@@ -75,7 +76,7 @@ class Archive:
 
 
 def key(id: str) -> str:
-    """Return an item's key: without dots, and cut if it is too long for a tar file.
+    """Return an item's key: one that readers take whole, and cut if it is too long for a tar file.
 
     Examples
     --------
@@ -83,6 +84,8 @@ def key(id: str) -> str:
     'speaker/talk%2Ev2%2Eflac'
     """
     name = id.replace(".", "%2E")
+    if name.startswith("__"):
+        name = f"%5F%5F{name[2:]}"
     try:
         _member_header(f"{name}.mel.npy", 0)
     except ValueError:
