@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ __all__ = ["extract", "finalize", "load_plan", "run_shard"]
 
 
 def extract(
-    inputs: str | Sequence[str] | None,
+    inputs: str | PathLike[str] | Sequence[str | PathLike[str]] | None,
     out: str | Path,
     *,
     frontend: str = "whisper",
@@ -37,7 +38,7 @@ def extract(
 
     Parameters
     ----------
-    inputs : str or sequence of str, optional
+    inputs : path, str or sequence of these, optional
         Files, folders, globs, manifests, URLs (see :func:`fastmel.corpus.sources.find`); None goes
         on with the plan in `out`.
     out : path
@@ -102,7 +103,8 @@ def extract(
                 "no others"
             )
     else:
-        inputs = [inputs] if isinstance(inputs, str) else list(inputs)
+        given_inputs = [inputs] if isinstance(inputs, str | PathLike) else inputs
+        names = [fspath(one) for one in given_inputs]
         settings = run.check_settings(
             frontend, format, options, max_duration=max_duration, partial=partial, limit=limit
         )
@@ -110,7 +112,7 @@ def extract(
         if inputs is None:
             plan = plans.load_plan(folder)
         else:
-            plan = run.plan_for(folder, settings, inputs, overwrite=overwrite)
+            plan = run.plan_for(folder, settings, names, overwrite=overwrite)
         run.run(
             plan,
             plan.incomplete(),

@@ -348,13 +348,12 @@ def _dry_run(args: argparse.Namespace) -> int:
 
 def _seconds(items: Sequence[Any]) -> float:
     """Guess how long recordings are by their sizes, from what a second takes in some of them."""
-    from fastmel import get_duration
+    from fastmel.corpus.reading import opened
 
     n_bytes, seconds = 0, 0.0
     for item in items[:: 1 + len(items) // _SOME]:
-        with contextlib.suppress(Exception):  # a run will tell what is wrong with it
-            duration = get_duration(path=item.source)
-            n_bytes, seconds = n_bytes + item.size, seconds + duration
+        with contextlib.suppress(Exception), opened(item) as recording:  # a run will tell
+            n_bytes, seconds = n_bytes + item.size, seconds + recording.duration
     rate = n_bytes / seconds if seconds and n_bytes else _BYTES_PER_SECOND
     return sum(item.size or 0 for item in items) / rate
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from fastmel import audio
 from fastmel.corpus import remote
-from fastmel.corpus.sources import Item, escape, is_url, split_source
+from fastmel.corpus.sources import Item, escape, is_archive, is_url, split_source
 from fastmel.exceptions import ParameterError
 from fastmel.kernels.moments import energy
 from fastmel.util import fix_length
@@ -180,6 +180,8 @@ class Recording:
         Samples of each of the source's channels that were read so far.
     level : float
         Their level: decibels of the RMS value, mixed down, re full scale.
+    duration : float
+        Seconds that the source has as a whole, by what it states if libsndfile reads it.
     """
 
     def __init__(
@@ -195,6 +197,10 @@ class Recording:
     @property
     def level(self) -> float:  # noqa: D102
         return round(10 * math.log10(self._energy / self.n_samples_native + 1e-20), 1)
+
+    @property
+    def duration(self) -> float:  # noqa: D102
+        return float(self._file.frames / self.native_sr)
 
     def read(self, sr: float) -> Array:
         """Return all samples, (samples,), at a sampling rate in Hz."""
@@ -224,6 +230,8 @@ class Recording:
         """Yield samples as the source has them, but mixed down; they are checked on the way."""
         offset, duration = self._item.offset, self._item.duration
         with _classified("truncated", "decode", self.decoder):
+            if self.decoder == "libsndfile" and int(offset * self.native_sr) > self._file.frames:
+                raise self._failure("truncated", "the offset lies outside of it")
             audio.seek(self._file, offset)
             stated = self._stated()
             left = np.inf if duration is None else int(duration * self.native_sr)
@@ -349,6 +357,8 @@ def _local(item: Item) -> str | IO[bytes]:
     if item.position is not None:
         text = f"the archive is damaged: what follows byte {item.position} cannot be listed"
         raise Failure("truncated" if item.position else "format", "open", text)
+    if is_archive(path):
+        raise _archive()
     if path.lower().endswith(".raw"):  # soundfile would take it for samples without a header
         return open(os.open(path, os.O_RDONLY), "rb")  # a file that tells no name
     try:
@@ -390,8 +400,15 @@ def _changed() -> Failure:
     return Failure("changed", "open", text)
 
 
+def _archive() -> Failure:
+    text = "it is an archive, which is read only from a disk, and as an input of its own"
+    return Failure("format", "open", text)
+
+
 def _remote(item: Item) -> IO[bytes]:
     """Return the bytes of what lies at a URL."""
+    if is_archive(item.source):
+        raise _archive()
     content = remote.fetch(item.source)
     if not content:
         raise Failure("empty", "open", "the file is empty")

@@ -26,7 +26,9 @@ from urllib.parse import unquote_to_bytes
 from fastmel.corpus import remote
 from fastmel.exceptions import ParameterError
 
-__all__ = ["META", "Item", "escape", "find", "is_url", "split_source", "unescape"]
+__all__ = [
+    "META", "Item", "escape", "find", "is_archive", "is_url", "split_source", "unescape",
+]  # fmt: skip
 
 #: what is written with each item; columns of a manifest by these names travel as "manifest_..."
 META = (
@@ -48,7 +50,7 @@ _COMPANIONS = frozenset(
     f".{suffix}"
     for suffixes in (
         "bib cff cfg doc docx htm html ini ipynb json jsonl log md md5 ndjson pdf py rst sh sha1",
-        "sha256 toml txt xml csv h5 hdf5 list lst npy npz parquet pkl pt scp tsv xlsx yaml yml",
+        "sha256 toml txt xml ark csv h5 hdf5 list lst npy npz parquet pkl pt scp tsv xlsx yaml yml",
         "cls ctm eaf lab lrc mid midi mlf phn rttm srt stm textgrid trn uem vtt wrd",
         "bmp gif jpeg jpg png svg webp",
     )
@@ -66,6 +68,7 @@ _ID_COLUMNS = ("id", "ID", "utt_id", "utterance_id")
 _LINKS = 40
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_ON_DISK = re.compile(r"\A(file|local)://(/(?=[A-Za-z]:))?")
 _MAGIC = re.compile(r"[*?[]")
 
 
@@ -188,6 +191,11 @@ def is_url(source: str) -> bool:
     return _URL.match(source) is not None
 
 
+def is_archive(source: str) -> bool:
+    """Whether a path or a URL is that of a tar file."""
+    return _suffix(source) == ".tar"
+
+
 def split_source(source: str) -> tuple[str, str | None]:
     """Return the path of an item's source, and the member's name if it is in an archive."""
     path, _, member = source.partition("::")
@@ -221,11 +229,14 @@ class _Found:
 def _expand(name: str, stdin: TextIO | None) -> Iterator[_Found]:
     if name == "-":
         return _read_stdin(stdin or sys.stdin)
+    name = _without_protocol(name)
+    if not name:
+        raise ParameterError("an input is an empty word; give the name of a file or a folder")
     if is_url(name):
         return _MANIFESTS.get(_suffix(name), _remote)(name)
     path = os.path.abspath(name)
     if os.path.isdir(path):
-        return _walk(path, path, ())
+        return _walk(path, path)
     if os.path.lexists(path):
         return _MANIFESTS.get(_suffix(path), _single)(path)
     if _MAGIC.search(name):
@@ -233,14 +244,24 @@ def _expand(name: str, stdin: TextIO | None) -> Iterator[_Found]:
     raise ParameterError(f"{escape(name)}: there is no such file or folder")
 
 
+def _without_protocol(name: str) -> str:
+    """Return the path of a URL that is one, and every other name as it is."""
+    return _ON_DISK.sub("", name)
+
+
 def _suffix(path: str) -> str:
     if is_url(path):
-        path = path.partition("?")[0]
+        path = path.partition("::")[0].partition("?")[0]
     return os.path.splitext(path)[1].lower()
 
 
 def _remote(url: str) -> Iterator[_Found]:
     """Yield what a URL names: a file, whatever its name, or the audio in a folder."""
+    if is_archive(url):
+        raise ParameterError(
+            f"{url}: archives are read from disks only; copy it to one, or give a folder of its "
+            "members"
+        )
     root, entries = remote.find(url)
     for entry in entries:
         inside = _url_path(entry.url).removeprefix(_url_path(root))
@@ -258,11 +279,11 @@ def _single(path: str) -> Iterator[_Found]:
             f"{escape(path)}: members of a compressed archive cannot be read in any order; "
             "decompress it to .tar"
         )
-    return _file(path, path if _suffix(path) == ".tar" else os.path.dirname(path))
+    return _file(path, path if is_archive(path) else os.path.dirname(path))
 
 
 def _file(path: str, root: str) -> Iterator[_Found]:
-    return _members(path, root) if _suffix(path) == ".tar" else iter([_at(path, root)])
+    return _members(path, root) if is_archive(path) else iter([_at(path, root)])
 
 
 def _at(path: str, root: str) -> _Found:
@@ -278,23 +299,27 @@ def _stat(path: str) -> tuple[int | None, int | None]:
     return status.st_size, status.st_mtime_ns
 
 
-def _walk(folder: str, root: str, parents: tuple[tuple[int, int], ...]) -> Iterator[_Found]:
+def _walk(folder: str, root: str) -> Iterator[_Found]:
     """Yield what is in a folder; links are followed, but not into a folder that we are in."""
-    try:
-        status = os.stat(folder)
-        here = (status.st_dev, status.st_ino)
-        if here in parents:
-            return
-        with os.scandir(folder) as entries:
-            names = sorted((e.name, _is_folder(e)) for e in entries if not e.name.startswith("."))
-    except OSError as error:
-        raise ParameterError(f"{escape(folder)}: cannot be listed: {error.strerror}") from error
-    for name, is_folder in names:
-        path = os.path.join(folder, name)
-        if is_folder:
-            yield from _walk(path, root, (*parents, here))
-        elif _suffix(name) not in _COMPANIONS:
-            yield from _file(path, root)
+    left: list[tuple[str, tuple[tuple[int, int], ...]]] = [(folder, ())]
+    while left:
+        folder, parents = left.pop()
+        try:
+            status = os.stat(folder)
+            here = (status.st_dev, status.st_ino)
+            if here in parents:
+                continue
+            with os.scandir(folder) as entries:
+                seen = [e for e in entries if not e.name.startswith(".")]
+                names = sorted((e.name, _is_folder(e)) for e in seen)
+        except OSError as error:
+            raise ParameterError(f"{escape(folder)}: cannot be listed: {error.strerror}") from error
+        for name, is_folder in names:
+            path = os.path.join(folder, name)
+            if is_folder:
+                left.append((path, (*parents, here)))
+            elif _suffix(name) not in _COMPANIONS:
+                yield from _file(path, root)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -309,14 +334,17 @@ def _glob(name: str, path: str) -> Iterator[_Found]:
     root = os.path.dirname(path[: magic.start()] if magic else path)
     found = list(_glob_tree(path, root) if "**" in path else _glob_names(path, root))
     if not found:
-        raise ParameterError(f"{escape(name)}: no file has a name of this form")
+        raise ParameterError(
+            f"{escape(name)}: no audio has a name of this form; lists and tables are given by "
+            "their whole names"
+        )
     return iter(found)
 
 
 def _glob_names(path: str, root: str) -> Iterator[_Found]:
     for match in glob.glob(path):
         if os.path.isdir(match):
-            yield from _walk(match, root, ())
+            yield from _walk(match, root)
         elif _suffix(match) not in _COMPANIONS:
             yield from _file(match, root)
 
@@ -324,7 +352,7 @@ def _glob_names(path: str, root: str) -> Iterator[_Found]:
 def _glob_tree(path: str, root: str) -> Iterator[_Found]:
     """Yield what a glob with ** matches: :mod:`glob` would follow links in circles."""
     pattern = PurePath(path).relative_to(root).parts
-    for one in _walk(root, root, ()):
+    for one in _walk(root, root):
         if _matches(PurePath(one.path).relative_to(root).parts, pattern):
             yield one
 
@@ -425,6 +453,7 @@ def _inside(name: str) -> str:
 
 def _read_stdin(stdin: TextIO) -> Iterator[_Found]:
     content = os.fsdecode(stdin.buffer.read()) if hasattr(stdin, "buffer") else stdin.read()
+    content = content.removeprefix("\ufeff")
     read = _json_lines if content.lstrip()[:1] == "{" else _list
     return read(content, "standard input", [os.getcwd()])
 
@@ -505,13 +534,20 @@ def _row(row: dict[str, str], where: str, folders: list[str]) -> _Found:
             f"{', '.join(_PATH_COLUMNS)}"
         )
     found = _locate(path, folders)
-    found.id = next((row.pop(name) for name in _ID_COLUMNS if name in row), None)
+    id = next((row.pop(name) for name in _ID_COLUMNS if name in row), None)
+    found.id = None if id is None else _checked(id, where)
     offset, duration = row.pop("offset", None), row.pop("duration", None)
     if offset is not None:
         found.offset = _seconds(offset, where)
         found.duration = None if duration is None else _seconds(duration, where)
     found.extra = {_column(name): _readable(value) for name, value in row.items()}
     return found
+
+
+def _checked(id: str, where: str) -> str:
+    if not _relative(id):
+        raise ParameterError(f"{where}: {_readable(id)!r} is no id; there must be a name in it")
+    return id
 
 
 def _column(name: str) -> str:
@@ -545,6 +581,7 @@ def _locate(path: str, folders: Iterable[str]) -> _Found:
 
 
 def _join(folder: str, path: str) -> str:
+    path = _without_protocol(path)
     if is_url(path):
         return path
     if is_url(folder) and not os.path.isabs(path):
@@ -567,8 +604,14 @@ def _kaldi(path: str) -> Iterator[_Found]:
     if not (remote.exists(segments) if is_url(segments) else os.path.exists(segments)):
         yield from recordings.values()
         return
+    names = set()
     for number, line in _lines(_text(segments)):
-        yield _segment(line, f"{escape(segments)}, line {number}", recordings)
+        where = f"{escape(segments)}, line {number}"
+        segment = _segment(line, where, recordings)
+        if segment.id in names:
+            raise ParameterError(f"{where}: {_readable(str(segment.id))} was there before")
+        names.add(segment.id)
+        yield segment
 
 
 def _recording(line: str, where: str) -> tuple[str, str]:
@@ -584,7 +627,7 @@ def _recording(line: str, where: str) -> tuple[str, str]:
                 raise ParameterError(
                     f"{where}: {_readable(name)} {reason}; write the audio to files and list these"
                 )
-            return name, target
+            return _checked(name, where), target
     raise ParameterError(f"{where}: not an id and a path")
 
 
@@ -598,7 +641,8 @@ def _segment(line: str, where: str, recordings: Mapping[str, _Found]) -> _Found:
                 duration = _seconds(end, where) - offset
                 if duration <= 0:
                     raise ParameterError(f"{where}: {_readable(name)} ends before it begins")
-            return replace(recordings[recording], id=name, offset=offset, duration=duration)
+            id = _checked(name, where)
+            return replace(recordings[recording], id=id, offset=offset, duration=duration)
     raise ParameterError(f"{where}: not an id, a recording, its start and its end")
 
 
@@ -625,7 +669,7 @@ def _named(found: list[_Found]) -> list[Item]:
         if items.setdefault(item.id, item) != item:
             raise ParameterError(
                 f"two items would have the id {item.id}: {items[item.id].source} and "
-                f"{item.source}; give them ids in a manifest"
+                f"{item.source}; give each an id of its own in a manifest"
             )
     return [items[name] for name in sorted(items)]
 
@@ -677,6 +721,6 @@ def _relative(name: str) -> str:
 
 def _source(one: _Found) -> str:
     if is_url(one.path):
-        return one.path
+        return re.sub("[\udc80-\udcff]", lambda byte: escape(byte[0]), one.path)
     path = _escape_path(PurePath(one.path).as_posix())
     return path if one.member is None else f"{path}::{escape(one.member)}"

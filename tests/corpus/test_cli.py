@@ -4,8 +4,11 @@ import io
 import json
 import os
 import re
+import tarfile
 
+import numpy as np
 import pytest
+import soundfile
 
 from fastmel.cli import main
 from fastmel.corpus import plan, progress, run, slots
@@ -163,6 +166,23 @@ def test_dry_run(corpus, tmp_path, capsys):
     assert main(words) == 0
     assert "12 inputs in 3 shards" in capsys.readouterr().out
     assert not (tmp_path / "out").exists()
+
+
+def test_dry_run_opens_what_the_run_would(tmp_path, capsys):
+    def hours_of(*sources):
+        words = ["extract", *map(str, sources), "-o", str(tmp_path / "out"), "--dry-run", "--json"]
+        assert main(words) == 0
+        return json.loads(capsys.readouterr().out)["hours"]
+
+    folder = tmp_path / "100%"
+    folder.mkdir()
+    soundfile.write(folder / "x.flac", np.zeros(16000 * 360), 16000)
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.add(folder / "x.flac", "x.flac")
+    assert hours_of(folder) == hours_of(tmp_path / "a.tar") == 0.1
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "pipe.wav")
+        assert hours_of(folder) == 0.1
 
 
 def test_tasks_share_the_work_of_a_plan(corpus, tmp_path, capsys, tree):

@@ -294,7 +294,9 @@ def test_parts_of_truncated_files_can_be_had(file, read, kind):
 
 def test_a_segment_after_the_end(file, failure):
     for kind in ("flac", "m4a"):
-        assert failure(item_of(file(kind), offset=2.1, duration=1)).class_ == "truncated"
+        outside = failure(item_of(file(kind), offset=2.1, duration=1))
+        assert outside.class_ == "truncated"
+        assert "the offset lies outside of it" in outside.message
         assert failure(item_of(file(kind), offset=2.0, duration=1)).class_ == "empty"
 
 
@@ -517,6 +519,14 @@ def test_bad_members_of_archives(file, tmp_path, failure):
     path.write_bytes(b"x" * len(content))
     (damaged,) = sources.find([str(path)])
     assert str(failure(damaged)).startswith("format: the archive is damaged")
+
+
+def test_an_archive_in_a_list_is_no_recording(file, tmp_path, failure):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        archive.add(file("mp3"), "x.mp3")
+    (tmp_path / "a.txt").write_text("a.tar\n")
+    (item,) = sources.find([str(tmp_path / "a.txt")])
+    assert str(failure(item)).startswith("format: it is an archive")
 
 
 def test_what_was_changed_after_it_was_planned_is_not_read(file, tmp_path, failure):

@@ -71,6 +71,16 @@ def test_a_file_whatever_its_name(store):
     assert _ids("memory://c/[1].wav") == ["[1].wav"]
 
 
+def test_archives_are_refused_or_fail_without_being_fetched(store, monkeypatch):
+    store("c/a.tar", "c/x.wav")
+    with pytest.raises(ParameterError, match=r"memory://c/a\.tar: archives are read from disks"):
+        find(["memory://c/a.tar"])
+    archive, _ = find(["memory://c"])
+    monkeypatch.setattr(remote, "fetch", None)
+    with pytest.raises(reading.Failure, match="format: it is an archive"):
+        reading.read(archive, 16000)
+
+
 def test_what_was_listed_before_is_listed_again(store, monkeypatch):
     listed = []
     memory = store("c/1.wav")
@@ -127,6 +137,8 @@ def test_this_disk_and_archives_of_others(tmp_path, wav):
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         archive.writestr("x/1.wav", wav)
         archive.writestr("x/2.wav", wav)
+        archive.writestr("x/notes.txt", b"none")
+    assert _ids(f"zip://::file://{tmp_path}/all.zip") == ["x/1.wav", "x/2.wav"]
     (first, _) = find([f"zip://x/*.wav::file://{tmp_path}/all.zip"])
     assert first.id == "1.wav"
     assert len(reading.read(first, 16000).y) == 1600

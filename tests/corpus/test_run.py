@@ -411,6 +411,28 @@ def test_files_that_were_there_are_not_called_lost(corpus, here, tmp_path, tree,
     assert extract(None, out, executor=here).failures == {"format": 1, "not_found": 1}
 
 
+def test_paths_are_inputs(corpus, here, tmp_path, tree, undisturbed):
+    extract(corpus, tmp_path / "one", executor=here)
+    extract([corpus / "speaker-0", corpus], tmp_path / "two", executor=here)
+    assert tree(tmp_path / "one") == tree(tmp_path / "two") == undisturbed
+
+
+@pytest.mark.parametrize("format", ["npy", "wds", "parquet", "kaldi"])
+def test_the_output_may_lie_in_the_input(corpus, here, tmp_path, format):
+    shutil.copytree(corpus, tmp_path, dirs_exist_ok=True)
+    first = extract(tmp_path, tmp_path / "out", executor=here, format=format)
+    assert extract(tmp_path, tmp_path / "out", executor=here, format=format) == first
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are no text")
+@pytest.mark.parametrize("format", ["npy", "wds", "parquet", "kaldi"])
+def test_names_that_are_no_text_are_written(corpus, here, tmp_path, format):
+    (tmp_path / "in").mkdir()
+    shutil.copy(corpus / "speaker-0" / "00.wav", tmp_path / "in" / "caf\udce9.wav")
+    made = extract(f"file://{tmp_path}/in", tmp_path / "out", executor=here, format=format)
+    assert made.written == 1
+
+
 def test_other_versions_are_refused(corpus, here, tmp_path, monkeypatch):
     with run.locked(tmp_path):
         run.plan_for(tmp_path, run.check_settings("whisper", "npy", {}), [str(corpus)])

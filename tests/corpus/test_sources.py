@@ -1,3 +1,4 @@
+import inspect
 import io
 import json
 import os
@@ -180,6 +181,17 @@ def test_a_folder_that_cannot_be_listed_is_refused(tree):
         find([str(folder)])
 
 
+@posix
+def test_folders_may_be_deeper_than_the_stack(tree, tmp_path):
+    depth, limit = 300, sys.getrecursionlimit()
+    tree("d/" * depth + "x.wav")
+    sys.setrecursionlimit(len(inspect.stack(0)) + 200)
+    try:
+        assert ids(tmp_path / "data") == ["d/" * depth + "x.wav"]
+    finally:
+        sys.setrecursionlimit(limit)
+
+
 def test_many_names_are_listed_in_time(tmp_path):
     (tmp_path / "seed").write_bytes(b"x")
     for number in range(3000):
@@ -198,8 +210,9 @@ def test_globs(tree):
     assert ids(folder / "**" / "1.*") == ["a/1.wav", "b/1.wav", "b/c/1.wav"]
     assert ids(folder / "[b-z]*") == ["b/1.wav", "b/c/1.wav"]
     assert ids(folder / "b" / "?.wav") == ["1.wav"]
-    with pytest.raises(ParameterError, match="no file has a name of this form"):
-        find([str(folder / "*.ogg")])
+    for pattern in ("*.ogg", "b/*.txt"):
+        with pytest.raises(ParameterError, match="no audio has a name of this form; lists and tab"):
+            find([str(folder / pattern)])
 
 
 def test_a_file_with_a_name_like_a_glob(tree):
@@ -234,6 +247,8 @@ def test_paths_may_be_relative_to_the_working_directory(tree, tmp_path, monkeypa
         ("a.wav\nb\n", ["a.wav", "b"]),
         ("a.wav\0two\nlines.wav\0", ["a.wav", "two%0Alines.wav"]),
         ('{"audio_filepath": "a.wav", "id": "utterance"}\n', ["utterance"]),
+        ("\ufeffa.wav\n", ["a.wav"]),
+        ('\ufeff{"path": "a.wav"}\n', ["a.wav"]),
     ],
 )
 def test_standard_input(content, expected, tmp_path, monkeypatch):
@@ -342,6 +357,9 @@ def test_kaldi(tree, tmp_path):
         ("r a.wav\n", "u1 q 0 1\n", r"segments, line 1: there is no recording q"),
         ("r a.wav\n", "u1 r 0 x\n", r"segments, line 1: 'x' is no time in seconds"),
         ("r a.wav\n", "u1 r 2 1\n", r"segments, line 1: u1 ends before it begins"),
+        ("r a.wav\n", "u1 r 0 1\nu1 r 1 2\n", r"segments, line 2: u1 was there before"),
+        ("/ a.wav\n", None, r"wav.scp, line 1: '/' is no id"),
+        ("r a.wav\n", "// r 0 1\n", r"segments, line 1: '//' is no id"),
     ],
 )
 def test_bad_lines_of_kaldi_are_refused(tmp_path, scp, segments, message):
@@ -358,6 +376,8 @@ def test_bad_lines_of_kaldi_are_refused(tmp_path, scp, segments, message):
         ("a.jsonl", '{"path": "a"}\n{"path"', r"a\.jsonl, line 2: not JSON"),
         ("a.jsonl", "[1]\n", r"line 1: not a JSON object"),
         ("a.jsonl", '{"text": "a"}\n', r"line 1: there is no path; .*audio_filepath"),
+        ("a.jsonl", '{"path": "a", "id": ""}\n', r"line 1: '' is no id; there must be a name"),
+        ("a.csv", "path,id\na,/\n", r"line 2: '/' is no id"),
         ("a.csv", "name,text\nx,y\n", r"line 2: there is no path"),
         ("a.csv", "path,offset\nx,nan\n", r"line 2: 'nan' is no time"),
         ("a.csv", "path,offset,duration\nx,0,-3\n", r"line 2: '-3' is no time"),
@@ -373,7 +393,7 @@ def test_bad_manifests_are_refused(manifest, name, content, message):
 def test_ids_must_differ(tree, manifest):
     tree("a.wav", "b.wav")
     path = manifest("a.csv", "id,path\nx,data/a.wav\nx,data/b.wav\n")
-    with pytest.raises(ParameterError, match=r"the id x: .*a\.wav and .*b\.wav; give them ids"):
+    with pytest.raises(ParameterError, match=r"the id x: .*a\.wav and .*b\.wav; give each an id"):
         find([path])
 
 
@@ -505,12 +525,32 @@ def test_a_compressed_archive_is_refused(tmp_path):
 
 def test_urls_have_ids_too(manifest):
     pytest.importorskip("fsspec")
-    items = find([manifest("a.txt", "memory://bucket/b/x.flac\nfile:///other/y.wav\n")])
+    items = find([manifest("a.txt", "memory://bucket/b/x.flac\nmemory://other/y.wav\n")])
     assert [item.id for item in items] == ["bucket/b/x.flac", "other/y.wav"]
     assert items[0].source == "memory://bucket/b/x.flac"
 
 
+@posix
+def test_urls_of_files_are_their_paths(tree, manifest):
+    folder = tree("a::b.wav", "50%.wav", "s/caf\udce9.wav")
+    archive(folder / "t.tar", ("x.wav", b"1"))
+    items = find([str(folder)])
+    assert len(items) == 4
+    assert find([f"file://{folder}"]) == find([f"local://{folder}/**"]) == items
+    listed = find([manifest("a.txt", f"file://{folder}/50%.wav\nfile://{folder}/a::b.wav\n")])
+    assert listed == [one for one in items if one.id in ("50%25.wav", "a::b.wav")]
+
+
+def test_urls_are_text(manifest):
+    pytest.importorskip("fsspec")
+    (item,) = find([manifest("a.txt", "http://host/caf\xe9 %C3%A9.wav\n", encoding="latin-1")])
+    assert item.source == "http://host/caf%E9 %C3%A9.wav"
+
+
 def test_what_cannot_be_an_input_is_refused(tmp_path):
+    for name in ("", "file://"):
+        with pytest.raises(ParameterError, match="an input is an empty word"):
+            find([name])
     with pytest.raises(ParameterError, match="there is no such file or folder"):
         find([str(tmp_path / "gone.wav")])
     with pytest.raises(ParameterError, match="there is no audio"):
