@@ -134,9 +134,9 @@ def find(inputs: Sequence[str], *, stdin: TextIO | None = None) -> list[Item]:
           segments "offset" and "duration" in seconds; a duration without an offset is that of the
           whole file, which is read to its end;
         - ``wav.scp`` of Kaldi, which names recordings, or segments if ``segments`` lies beside it;
-        - a tar file (``.tar``): its members, which are read where they are;
+        - a tar file (``.tar``): its members, which are read where they are, and links to them;
         - the URL of any of these but archives, which fsspec reads, recordings as a whole; on the
-          web there are no folders and globs;
+          web there are no folders and globs; ``file://`` stands for a path;
         - ``-``: a list, or JSON lines, on standard input.
 
         Paths in manifests are relative to the manifest's folder, in tables also to its folder
