@@ -211,6 +211,7 @@ def test_a_name_does_not_tell_the_content(file, tmp_path, read):
     (item,) = sources.find([str(tmp_path / "talk.raw")])
     assert_same_bits(read(item).y, audio.load(file("flac"), sr=SR)[0])
     (tmp_path / "talk.raw").write_bytes(bytes(range(256)) * 10)
+    (item,) = sources.find([str(tmp_path / "talk.raw")])
     with pytest.raises(reading.Failure, match=r"format: .*not recognised"):
         read(item)
 
