@@ -53,6 +53,11 @@ def kernel(n_threads: int, n_at_once: int = 1536) -> Callable[[Callable[..., Non
 # is there a GPU?
 
 
+_FORKED = (
+    "this process was forked from one that uses the GPU, which CUDA does not allow; start it with "
+    'multiprocessing\'s "spawn" method, or use engine="auto" here'
+)
+
 #: the process that has begun to use the GPU
 _owner: int | None = None
 
@@ -63,32 +68,30 @@ def check() -> None:
     Raises
     ------
     ParameterError
-        If there is no package, no driver, a driver that is too old, or no GPU.
+        If there is no package, no driver, a driver that is too old, or no GPU that is free.
     RuntimeError
         If the GPU was in use in the process from which this one was forked.
+    MemoryError
+        If the GPU's memory is full.
     """
     global _owner
     if _owner not in (None, os.getpid()):
-        raise RuntimeError(
-            "this process was forked from one that uses the GPU, which CUDA does not allow; start "
-            'it with multiprocessing\'s "spawn" method, or use engine="auto" here'
-        )
-    if _owner is None:
-        _look_for_gpu()
-        _owner = os.getpid()
-    cuda.current_context()  # each thread has its own
+        raise RuntimeError(_FORKED)
+    try:
+        if _owner is None and not IS_SIMULATED:
+            _look_for_gpu()
+        cuda.current_context()  # each thread has its own
+    except ParameterError:
+        raise
+    except Exception as error:
+        raise _explained(str(error)) from error
+    _owner = os.getpid()
 
 
 def _look_for_gpu() -> None:
-    if IS_SIMULATED:
-        return
     if _package() is None:
         raise ParameterError(_NO_PACKAGE)
-    try:
-        has_version = _driver_version()
-        has_gpu = len(cuda.gpus) > 0
-    except Exception as error:
-        raise ParameterError(_explained(str(error))) from error
+    has_version, n_gpus = _driver_version(), len(cuda.gpus)
     needs_version = int(version("cuda-bindings").partition(".")[0])
     if has_version[0] < needs_version:
         raise ParameterError(
@@ -96,26 +99,44 @@ def _look_for_gpu() -> None:
             f"packages are for CUDA {needs_version}: update the driver, or install "
             f'"fastmel[cu{has_version[0]}]"'
         )
-    if not has_gpu:
-        raise ParameterError(_explained("CUDA_ERROR_NO_DEVICE"))
+    if n_gpus == 0:
+        raise OSError("CUDA_ERROR_NO_DEVICE")
 
 
-def _explained(problem: str) -> str:
+def _explained(problem: str) -> Exception:
     """Say in a sentence what keeps CUDA from starting."""
+    if "before forking" in problem or "NOT_INITIALIZED" in problem:
+        return RuntimeError(_FORKED)
+    if "OUT_OF_MEMORY" in problem:
+        return MemoryError(
+            "the GPU has no memory left for this process; wait for those that use it, choose "
+            'another GPU with CUDA_VISIBLE_DEVICES, or use engine="auto"'
+        )
+    if "DEVICE_UNAVAILABLE" in problem:
+        return ParameterError(
+            "the GPU is closed to this process (its compute mode, which nvidia-smi shows, is "
+            "exclusive or prohibited); choose another one with CUDA_VISIBLE_DEVICES, or use "
+            'engine="auto"'
+        )
     if "NO_DEVICE" in problem:
-        return (
+        return ParameterError(
             "the NVIDIA driver finds no GPU here (CUDA_VISIBLE_DEVICES may hide it); "
             'use engine="auto"'
         )
     if "driver library" in problem:
-        return 'there is no NVIDIA driver here (libcuda); install one, or use engine="auto"'
+        return ParameterError(
+            'there is no NVIDIA driver here (libcuda); install one, or use engine="auto"'
+        )
     if "INSUFFICIENT_DRIVER" in problem or "SYSTEM_DRIVER_MISMATCH" in problem:
-        return (
+        return ParameterError(
             "the NVIDIA driver is too old for the installed packages; update it, or install "
             '"fastmel[cu12]"'
         )
     reason = " ".join(problem.split())
-    return f'CUDA does not start: {reason}; repair the driver, or use engine="auto"'
+    return ParameterError(
+        f"CUDA does not start: {reason}; repair the driver if nvidia-smi does not work, either, "
+        'or use engine="auto"'
+    )
 
 
 def _package() -> str | None:
@@ -156,7 +177,7 @@ def describe() -> str:
     """Say which GPU there is and what compiles for it, or why none can be used."""
     try:
         check()
-    except (ParameterError, RuntimeError) as error:
+    except (ParameterError, RuntimeError, MemoryError) as error:
         return f"none: {error}"
     if IS_SIMULATED:
         return "simulated by Numba"

@@ -104,8 +104,8 @@ class Program:
             If a signal is too long for the GPU's memory.
         """
         self._check_lengths(lengths)
+        check()
         with _told_plainly(), _lock:
-            check()
             rooms = _rooms(cuda.gpus.current.id)
             ends: list[Callable[[], None]] = []
             try:

@@ -21,7 +21,7 @@ Y = np.zeros(4000, dtype=np.float32)
 def machine(monkeypatch):
     """Make a machine up: its packages, its driver, its GPUs."""
 
-    def make(package="numba-cuda", packages_for="13.0.1", driver=(13, 0), n_gpus=1):
+    def make(package="numba-cuda", packages_for="13.0.1", driver=(13, 0), n_gpus=1, context=None):
         versions = {package: "0.30.4", "cuda-bindings": packages_for}
 
         def version(name):
@@ -34,7 +34,11 @@ def machine(monkeypatch):
                 raise driver
             return driver
 
-        module = SimpleNamespace(gpus=[None] * n_gpus, current_context=lambda: None)
+        def current_context():
+            if context is not None:
+                raise context
+
+        module = SimpleNamespace(gpus=[None] * n_gpus, current_context=current_context)
         monkeypatch.setattr(cuda, "IS_SIMULATED", False)
         monkeypatch.setattr(cuda, "version", version)
         monkeypatch.setattr(cuda, "_driver_version", driver_version)
@@ -59,6 +63,7 @@ MACHINES = [
         r'or install "fastmel\[cu12\]"',
     ),
     ({"driver": OSError("the moon\nis full")}, "CUDA does not start: the moon is full; repair"),
+    ({"context": OSError("CUDA_ERROR_DEVICE_UNAVAILABLE")}, "compute mode.* is exclusive or prohi"),
 ]
 
 
@@ -82,6 +87,14 @@ def test_a_machine_with_a_gpu(machine):
     assert cuda._owner == os.getpid()
 
 
+def test_a_gpu_whose_memory_is_full_before_anything_begins(machine):
+    machine(context=OSError("Call to cuDevicePrimaryCtxRetain results in CUDA_ERROR_OUT_OF_MEMORY"))
+    with pytest.raises(MemoryError, match=r"no memory left .* choose another GPU"):
+        fastmel.frontend("whisper", engine="cuda")(Y)
+    assert cuda.describe().startswith("none: the GPU has no memory left")
+    assert cuda._owner is None  # the next call tries again
+
+
 def test_info_names_the_gpu_or_the_reason(capsys):
     assert main(["info"]) == 0
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("gpu ")]
@@ -103,6 +116,15 @@ def test_a_numba_that_has_no_cuda_of_its_own():
 
 def test_a_forked_child_of_a_process_with_cuda(monkeypatch):
     monkeypatch.setattr(cuda, "_owner", os.getpid() + 1)
+    monkeypatch.setattr(cuda_program, "_lock", None)  # a thread of the parent may have held it
+    with pytest.raises(RuntimeError, match=r'forked .* "spawn" method, or use engine="auto"'):
+        fastmel.frontend("whisper", engine="cuda")(Y)
+    assert "forked" in cuda.describe()
+
+
+@pytest.mark.parametrize("reason", ["initialized before forking", "CUDA_ERROR_NOT_INITIALIZED"])
+def test_a_forked_child_of_a_process_where_others_use_cuda(machine, reason):
+    machine(context=OSError(reason))
     with pytest.raises(RuntimeError, match=r'forked .* "spawn" method, or use engine="auto"'):
         fastmel.frontend("whisper", engine="cuda")(Y)
     assert "forked" in cuda.describe()
