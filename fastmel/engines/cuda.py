@@ -166,6 +166,19 @@ def memory_of(x: Any) -> Any:
     return StridedMemoryView.from_dlpack(x, stream_ptr=1)
 
 
+def device_at(address: int) -> int:
+    """The number of the GPU whose memory is at an address; the current one's of an empty array."""
+    number: int = cuda.gpus.current.id
+    if not IS_SIMULATED:
+        from cuda.bindings import driver
+
+        attribute = driver.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+        result, found = driver.cuPointerGetAttribute(attribute, address)
+        if result == driver.CUresult.CUDA_SUCCESS:
+            number = int(found)
+    return number
+
+
 def exported(x: Any, **options: Any) -> Any:
     """The DLPack capsule of an array that has ``__cuda_array_interface__``."""
     from cuda.core.utils import StridedMemoryView

@@ -1,7 +1,6 @@
 """Arrays on a GPU: those of other libraries, and what fastmel answers them with."""
 
 import sys
-from contextlib import AbstractContextManager
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -10,14 +9,13 @@ import numpy as np
 
 from fastmel.exceptions import ParameterError
 
-from .cuda import cuda, exported, memory_of
+from .cuda import cuda, device_at, exported, memory_of
 
 __all__ = [
     "DeviceArray",
     "device_of",
     "empty_like",
     "flat",
-    "on_device_of",
     "stream_by_number",
     "stream_number",
     "type_name",
@@ -30,8 +28,8 @@ _DEFAULT_STREAMS = (None, 0, 1)
 class DeviceArray:
     """An array on a GPU, for libraries that take DLPack or ``__cuda_array_interface__``."""
 
-    def __init__(self, memory: Any, stream: int) -> None:
-        self._memory, self._stream = memory, stream
+    def __init__(self, memory: Any, device: int, stream: int, ready: Any) -> None:
+        self._memory, self._device, self._stream, self._ready = memory, device, stream, ready
 
     def __repr__(self) -> str:
         return f"<DeviceArray of {self.dtype}, shape {self.shape}>"
@@ -40,7 +38,7 @@ class DeviceArray:
         return self.shape[0]
 
     def __getitem__(self, part: slice) -> "DeviceArray":
-        return DeviceArray(self._memory[part], self._stream)
+        return self._with(self._memory[part])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -59,37 +57,41 @@ class DeviceArray:
         return interface | {"stream": self._stream or 1}
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return 2, device_of(self._memory)
+        return 2, self._device
 
     def __dlpack__(self, *, stream: int | None = None, **options: Any) -> Any:
-        if stream != -1:  # the taker's work must wait for ours
-            stream_by_number(self._stream).synchronize()
-        return exported(self, stream=-1, **options)
+        with cuda.gpus[self._device]:
+            if stream != -1:  # the taker's work must wait for ours
+                self._ready.synchronize()
+            return exported(self, stream=-1, **options)
 
     def reshape(self, shape: tuple[int, ...]) -> "DeviceArray":
         """Return the same values on other axes."""
-        return DeviceArray(self._memory.reshape(shape), self._stream)
+        return self._with(self._memory.reshape(shape))
 
     def copy_to_host(self) -> Any:
         """Return the values as a NumPy array."""
-        stream = stream_by_number(self._stream)
-        values = self._memory.copy_to_host(stream=stream)
-        stream.synchronize()
-        return values
+        with cuda.gpus[self._device]:
+            self._ready.synchronize()
+            return self._memory.copy_to_host()
+
+    def written_on(self, stream: int) -> None:
+        """Note that the values are there when a stream is done with what it has now.
+
+        The owner of the stream may destroy it before anybody asks for them.
+        """
+        self._stream = stream
+        self._ready.record(stream_by_number(stream))
+
+    def _with(self, memory: Any) -> "DeviceArray":
+        return DeviceArray(memory, self._device, self._stream, self._ready)
 
 
 def device_of(x: Any) -> int:
     """The number of the GPU that an array is on."""
     if hasattr(type(x), "__dlpack_device__"):
         return int(x.__dlpack_device__()[1])
-    number: int = cuda.gpus.current.id
-    return number
-
-
-def on_device_of(x: Any) -> AbstractContextManager[Any]:
-    """Make that GPU the current one."""
-    manager: AbstractContextManager[Any] = cuda.gpus[device_of(x)]
-    return manager
+    return device_at(x.__cuda_array_interface__["data"][0])
 
 
 def stream_number(x: Any) -> int:
@@ -150,8 +152,8 @@ def empty_like(x: Any, size: int, dtype: np.dtype[Any]) -> Any:
     if _is_tensor(x):
         torch = sys.modules["torch"]
         return torch.empty(size, dtype=getattr(torch, dtype.name), device=x.device)
-    number = stream_number(x)
-    return DeviceArray(cuda.device_array(size, dtype), number)
+    memory = cuda.device_array(size, dtype)
+    return DeviceArray(memory, cuda.gpus.current.id, stream_number(x), cuda.event())
 
 
 def _is_tensor(x: Any) -> bool:

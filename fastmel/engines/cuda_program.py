@@ -23,6 +23,7 @@ from fastmel.exceptions import ParameterError
 from . import cuda_layout
 from .cuda import IS_SIMULATED, check, cuda
 from .cuda_arrays import (
+    DeviceArray,
     device_of,
     empty_like,
     flat,
@@ -160,13 +161,14 @@ class Program:
             raise ParameterError(
                 f"{len(lengths)} signals are too many for one call; give {_MOST_ROWS} at a time"
             )
-        if len({device_of(array) for array in arrays}) > 1:
+        device, *others = {device_of(array) for array in arrays}
+        if others:
             raise ParameterError("the arrays of a call must be on one GPU, and these are not")
-        with _told_plainly(), on_device_of(signals[0]), _lock:
+        with _told_plainly(), cuda.gpus[device], _lock:
             number = stream_number(signals[0])
             for other in {stream_number(array) for array in arrays} - {number}:
                 stream_by_number(other).synchronize()
-            room = _room_on(device_of(signals[0]), number)
+            room = _room_on(device, number)
             parts = [flat(y) for y in signals]
             offsets = _starts([signal.n_given for signal in lengths])
             y = parts[0]
@@ -178,6 +180,8 @@ class Program:
             results = empty_like(signals[0], size, self.dtype) if out is None else out
             if size:
                 self._launch(room, y, offsets, lengths, flat(results))
+            if isinstance(results, DeviceArray):
+                results.written_on(number)
         return results
 
     def _check_lengths(self, lengths: Sequence[Signal]) -> None:

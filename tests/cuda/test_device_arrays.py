@@ -2,13 +2,14 @@
 
 import ctypes
 import sys
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import fastmel
-from fastmel.engines import cuda_arrays, cuda_program
+from fastmel.engines import cuda, cuda_arrays, cuda_program
 
 pytestmark = pytest.mark.usefixtures("simulator", "library")
 
@@ -23,6 +24,38 @@ class Stream:
 
     def synchronize(self):
         self.n_waits += 1
+
+
+class Event:
+    """An event that remembers where it was recorded, and how often it was waited for."""
+
+    def __init__(self):
+        self.stream, self.n_waits = None, 0
+
+    def record(self, stream):
+        self.stream = stream
+
+    def synchronize(self):
+        self.n_waits += 1
+
+
+class Devices:
+    """GPUs that remember which of them were made the current one."""
+
+    def __init__(self):
+        self.entered, self.current = [], SimpleNamespace(id=0)
+
+    def __getitem__(self, number):
+        @contextmanager
+        def entered():
+            before, self.current = self.current, SimpleNamespace(id=number)
+            self.entered.append(number)
+            try:
+                yield
+            finally:
+                self.current = before
+
+        return entered()
 
 
 class Array:
@@ -62,7 +95,7 @@ class Exporter:
 @pytest.fixture
 def library(simulator, monkeypatch):
     """What the simulator's CUDA module lacks: arrays and streams of others."""
-    cuda = cuda_arrays.cuda
+    module = cuda_arrays.cuda
 
     def as_cuda_array(x, sync):
         assert not sync  # or all that the stream has to do would be waited for
@@ -71,20 +104,21 @@ def library(simulator, monkeypatch):
         n_bytes = dtype.itemsize * int(np.prod(interface["shape"]))
         memory = (ctypes.c_char * n_bytes).from_address(interface["data"][0])
         values = np.frombuffer(memory, dtype=dtype).reshape(interface["shape"])
-        array = cuda.to_device(np.empty(0))
+        array = module.to_device(np.empty(0))
         array._ary = values
         array.is_c_contiguous = lambda: interface["strides"] is None
         return array
 
     streams = {0: Stream(0)}
-    monkeypatch.setattr(cuda, "as_cuda_array", as_cuda_array, raising=False)
-    monkeypatch.setattr(cuda, "default_stream", lambda: streams[0], raising=False)
+    monkeypatch.setattr(module, "event", Event)
+    monkeypatch.setattr(module, "as_cuda_array", as_cuda_array, raising=False)
+    monkeypatch.setattr(module, "default_stream", lambda: streams[0], raising=False)
     monkeypatch.setattr(
-        cuda, "external_stream", lambda n: streams.setdefault(n, Stream(n)), raising=False
+        module, "external_stream", lambda n: streams.setdefault(n, Stream(n)), raising=False
     )
     interface = property(lambda self: Array(self._ary).__cuda_array_interface__)
     monkeypatch.setattr(
-        type(cuda.to_device(np.empty(0))), "__cuda_array_interface__", interface, raising=False
+        type(module.to_device(np.empty(0))), "__cuda_array_interface__", interface, raising=False
     )
     cuda_arrays.stream_by_number.cache_clear()
     cuda_program._room_on.cache_clear()
@@ -176,8 +210,62 @@ def test_work_is_put_on_the_caller_s_stream(rng, library, monkeypatch):
     transform([Array(noise(rng, 100), stream=number) for number in (77, 88)])
     assert rooms[-1].stream is library[77]
     assert (library[77].n_waits, library[88].n_waits) == (0, 1)
-    found = transform([Array(noise(rng, 100), stream=77)])[0]
+
+
+@pytest.fixture
+def gpus(monkeypatch):
+    """Two GPUs of which the first is the current one, and every array is on the second."""
+    devices = Devices()
+    monkeypatch.setattr(cuda_arrays.cuda, "gpus", devices)
+    monkeypatch.setattr(cuda_arrays, "device_at", lambda address: 1)
+    return devices
+
+
+def test_work_is_put_on_the_gpu_that_has_the_samples(rng, gpus, monkeypatch):
+    launch, current = cuda_program.Program._launch, []
+    monkeypatch.setattr(
+        cuda_program.Program,
+        "_launch",
+        lambda self, *args: current.append(gpus.current.id) or launch(self, *args),
+    )
+    monkeypatch.setattr(cuda_arrays, "exported", lambda x, **options: gpus.current.id)
+    transform, _ = transform_pair()
+    found = transform(Array(noise(rng, 100)))
+    assert (current, gpus.entered, gpus.current.id) == ([1], [1], 0)
+    assert found.__dlpack_device__() == found[:1].reshape((7,)).__dlpack_device__() == (2, 1)
+    assert found.__dlpack__() == 1
     found.copy_to_host()
+    assert gpus.entered == [1, 1, 1]
+
+
+def test_arrays_on_two_gpus_are_refused(rng, gpus):
+    here = Exporter(noise(rng, 100))
+    with pytest.raises(fastmel.ParameterError, match="must be on one GPU"):
+        transform_pair()[0]([here, Array(noise(rng, 100))])
+
+
+def test_the_driver_is_asked_for_the_gpu_that_has_an_address(monkeypatch):
+    driver = SimpleNamespace(
+        CUpointer_attribute=SimpleNamespace(CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL=9),
+        CUresult=SimpleNamespace(CUDA_SUCCESS=0),
+        cuPointerGetAttribute=lambda attribute, address: (0, 3) if address else (1, None),
+    )
+    monkeypatch.setattr(cuda, "IS_SIMULATED", False)
+    monkeypatch.setitem(sys.modules, "cuda", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "cuda.bindings", SimpleNamespace(driver=driver))
+    assert cuda.device_at(4096) == 3
+    assert cuda.device_at(0) == 0  # an empty array's
+
+
+def test_a_result_is_waited_for_without_its_stream_which_may_be_gone(rng, library):
+    transform, _ = transform_pair()
+    found = transform(Array(noise(rng, 100), stream=77))
+    assert found._ready.stream is library[77]
+    found[2:].reshape((28,)).copy_to_host()
+    assert (found._ready.n_waits, library[77].n_waits) == (1, 0)
+    assert transform(Array(noise(rng, 100), stream=88), out=found) is found
+    assert found._ready.stream is library[88]
+    assert found.__cuda_array_interface__["stream"] == 88
 
 
 def test_dlpack_in_and_out(rng, library, monkeypatch):
@@ -198,11 +286,11 @@ def test_dlpack_in_and_out(rng, library, monkeypatch):
     np.testing.assert_allclose(found.copy_to_host(), reference(y.values), rtol=0, atol=1e-3)
     assert found.__dlpack_device__() == (2, 0)
     assert found.__dlpack__(stream=5) == (found, {"stream": -1})
-    n_waits = library[0].n_waits
+    n_waits = found._ready.n_waits
     found.__dlpack__(stream=-1, max_version=(1, 0))
-    assert library[0].n_waits == n_waits
+    assert found._ready.n_waits == n_waits
     found.__dlpack__(stream=5)  # for a taker on another stream
-    assert library[0].n_waits == n_waits + 1
+    assert found._ready.n_waits == n_waits + 1
 
 
 @pytest.fixture
