@@ -12,10 +12,13 @@ from fastmel.exceptions import ParameterError
 from .cuda import cuda, device_at, exported, memory_of
 
 __all__ = [
+    "PER_THREAD",
     "DeviceArray",
     "device_of",
     "empty_like",
     "flat",
+    "is_lent",
+    "is_read_only",
     "stream_by_number",
     "stream_number",
     "type_name",
@@ -23,6 +26,8 @@ __all__ = [
 
 #: CUDA's numbers of the stream that all of a process share
 _DEFAULT_STREAMS = (None, 0, 1)
+#: its number of the stream that each thread has of its own
+PER_THREAD = 2
 
 
 class DeviceArray:
@@ -59,11 +64,23 @@ class DeviceArray:
     def __dlpack_device__(self) -> tuple[int, int]:
         return 2, self._device
 
-    def __dlpack__(self, *, stream: int | None = None, **options: Any) -> Any:
+    def __dlpack__(
+        self,
+        *,
+        stream: int | None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        if copy or dl_device not in (None, self.__dlpack_device__()):
+            raise BufferError(
+                "a DeviceArray lends its own memory, on its GPU and without a copy; copy what you "
+                "take, or call copy_to_host()"
+            )
         with cuda.gpus[self._device]:
             if stream != -1:  # the taker's work must wait for ours
                 self._ready.synchronize()
-            return exported(self, stream=-1, **options)
+            return exported(self, stream=-1, max_version=max_version)
 
     def reshape(self, shape: tuple[int, ...]) -> "DeviceArray":
         """Return the same values on other axes."""
@@ -113,6 +130,18 @@ def type_name(x: Any) -> str:
     return str(x.dtype).removeprefix("torch.")
 
 
+def is_lent(x: Any) -> bool:
+    """Whether an array has DLPack only, by which its memory is lent until the call returns."""
+    return not (_is_tensor(x) or hasattr(x, "__cuda_array_interface__"))
+
+
+def is_read_only(x: Any) -> bool:
+    """Whether an array must not be written."""
+    if _is_tensor(x):
+        return False
+    return bool(memory_of(x).readonly if is_lent(x) else x.__cuda_array_interface__["data"][1])
+
+
 def flat(x: Any) -> Any:
     """An array's values as Numba's array of one axis, in the same memory.
 
@@ -125,7 +154,7 @@ def flat(x: Any) -> Any:
         raise ParameterError(
             "fastmel computes no gradients, and this tensor requires grad: give tensor.detach()"
         )
-    if not hasattr(x, "__cuda_array_interface__"):
+    if is_lent(x):
         x = _with_interface(memory_of(x))
     array = cuda.as_cuda_array(x, sync=False)
     if not array.is_c_contiguous():

@@ -23,11 +23,13 @@ from fastmel.exceptions import ParameterError
 from . import cuda_layout
 from .cuda import IS_SIMULATED, check, cuda
 from .cuda_arrays import (
+    PER_THREAD,
     DeviceArray,
     device_of,
     empty_like,
     flat,
-    on_device_of,
+    is_lent,
+    is_read_only,
     stream_by_number,
     stream_number,
     type_name,
@@ -133,7 +135,7 @@ class Program:
         Parameters
         ----------
         signals : sequence of arrays
-            Each of one signal (samples,), or one array of all of them (..., samples).
+            Each of one or more signals (..., samples).
         lengths : sequence of Signal
             Of each signal.
         shape : tuple of int
@@ -168,13 +170,15 @@ class Program:
             number = stream_number(signals[0])
             for other in {stream_number(array) for array in arrays} - {number}:
                 stream_by_number(other).synchronize()
-            room = _room_on(device, number)
+            thread = threading.get_ident() if number == PER_THREAD else None
+            room = _room_on(device, number, thread)
             parts = [flat(y) for y in signals]
             offsets = _starts([signal.n_given for signal in lengths])
             y = parts[0]
             if len(parts) > 1:
                 y = room.array("samples", (offsets[-1],), y.dtype)
-                for part, (low, high) in zip(parts, pairwise(offsets), strict=True):
+                ends = pairwise(_starts([part.size for part in parts]))
+                for part, (low, high) in zip(parts, ends, strict=True):
                     y[low:high].copy_to_device(part, stream=room.stream)
             size = self.ending.n_features * sum(signal.n_out for signal in lengths)
             results = empty_like(signals[0], size, self.dtype) if out is None else out
@@ -182,16 +186,19 @@ class Program:
                 self._launch(room, y, offsets, lengths, flat(results))
             if isinstance(results, DeviceArray):
                 results.written_on(number)
+            if any(map(is_lent, arrays)):  # which kernels may use no longer than the call takes
+                room.stream.synchronize()
         return results
 
     def _check_lengths(self, lengths: Sequence[Signal]) -> None:
-        """Refuse what kernels cannot count in 32 bits."""
-        n_features = self.ending.n_features
-        if any(max(signal.n_signal, signal.n_out * n_features) >> 31 for signal in lengths):
-            raise ParameterError(
-                "a signal has more than 2**31 samples or values of its features, which is too many "
-                "for the GPU; cut it into pieces"
-            )
+        """Refuse what kernels cannot count in 32 bits, which must hold a mirrored signal, too."""
+        n_found, n_features = self.ending.n_found, self.ending.n_features
+        for n_given, _, n_signal, n_bands, n_out, _ in lengths:
+            if max(n_given, n_signal, n_bands * n_found, n_out * n_features) > 1 << 30:
+                raise ParameterError(
+                    "a signal has more than 2**30 samples or values of its bands or features, "
+                    "which is too many for the GPU; cut it into pieces"
+                )
 
     def _check_out(self, out: Any, shape: tuple[int, ...] | None) -> None:
         if not is_on_gpu(out):
@@ -201,6 +208,8 @@ class Program:
                 f"out is {type_name(out)} of shape {tuple(out.shape)}; give a C-contiguous array "
                 f"of {self.dtype} and shape {shape}"
             )
+        if is_read_only(out):
+            raise ParameterError("out is read-only; give a writable array")
 
     def _parts(self, lengths: Sequence[Signal]) -> Iterator[slice]:
         """Divide signals into parts of a size that hides the copies."""
@@ -314,6 +323,7 @@ class Program:
                 cuda.to_device(factors),
                 None if cosines is None else cuda.to_device(cosines),
             )
+            cuda.synchronize()  # streams of others do not wait for these copies
         constants: tuple[Any, Any, Any] = self._on_device[device_id]
         return constants
 
@@ -403,8 +413,8 @@ def _rooms(device_id: int) -> tuple[_Room, _Room]:
 
 
 @lru_cache(maxsize=16)
-def _room_on(device_id: int, stream: int) -> _Room:
-    """The room for a stream of another library."""
+def _room_on(device_id: int, stream: int, thread: int | None) -> _Room:
+    """The room for a stream of another library, or of a thread."""
     return _Room(stream_by_number(stream))
 
 
@@ -414,7 +424,7 @@ def _told_plainly() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if "OUT_OF_MEMORY" in str(error).upper():
+        if "OUT OF MEMORY" in str(error).upper().replace("_", " "):
             raise MemoryError(
                 "the GPU's memory is too small for this call; give fewer or shorter signals at a "
                 'time, or use engine="auto"'

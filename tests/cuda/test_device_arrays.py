@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+import threading
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -61,8 +62,9 @@ class Devices:
 class Array:
     """Another library's array: what it says by __cuda_array_interface__."""
 
-    def __init__(self, values, stream=None, strides=None):
+    def __init__(self, values, stream=None, strides=None, is_read_only=False):
         self.values, self.stream, self.strides = values, stream, strides
+        self.is_read_only = is_read_only
 
     shape = property(lambda self: self.values.shape)
     dtype = property(lambda self: self.values.dtype)
@@ -72,7 +74,7 @@ class Array:
         return {
             "shape": self.shape,
             "typestr": self.dtype.str,
-            "data": (self.values.ctypes.data, False),
+            "data": (self.values.ctypes.data, self.is_read_only),
             "strides": self.strides,
             "stream": self.stream,
             "version": 3,
@@ -183,6 +185,11 @@ REFUSED = [
     (Array, lambda: np.empty((2, 6, 7), dtype=np.float32), "out is not; give out there, too"),
     (Array, lambda: Array(np.empty((2, 7, 6), dtype=np.float32)), r"shape \(2, 7, 6\); give a C-"),
     (Array, lambda: Array(np.empty((2, 6, 7), dtype=np.float16)), "out is float16 of"),
+    (
+        Array,
+        lambda: Array(np.empty((2, 6, 7), dtype=np.float32), is_read_only=True),
+        "out is read-only; give a writable array",
+    ),
 ]
 
 
@@ -268,29 +275,89 @@ def test_a_result_is_waited_for_without_its_stream_which_may_be_gone(rng, librar
     assert found.__cuda_array_interface__["stream"] == 88
 
 
-def test_dlpack_in_and_out(rng, library, monkeypatch):
+@pytest.fixture
+def dlpack(monkeypatch):
+    """What DLPack hands over; the arrays that were taken by it."""
     taken = []
 
     def memory_of(x):
         taken.append(x)
+        memory, is_read_only = x.values, not x.values.flags.writeable
         return SimpleNamespace(
-            shape=x.shape, dtype=x.dtype, strides=None, ptr=x.values.ctypes.data, readonly=False
+            shape=x.shape,
+            dtype=x.dtype,
+            strides=None,
+            ptr=memory.ctypes.data,
+            readonly=is_read_only,
         )
 
     monkeypatch.setattr(cuda_arrays, "memory_of", memory_of)
     monkeypatch.setattr(cuda_arrays, "exported", lambda x, **options: (x, options))
+    return taken
+
+
+def test_dlpack_in_and_out(rng, dlpack):
     transform, reference = transform_pair()
     y = Exporter(noise(rng, 100))
     found = transform(y)
-    assert taken == [y]
+    assert dlpack == [y]
     np.testing.assert_allclose(found.copy_to_host(), reference(y.values), rtol=0, atol=1e-3)
     assert found.__dlpack_device__() == (2, 0)
-    assert found.__dlpack__(stream=5) == (found, {"stream": -1})
+    exported = (found, {"stream": -1, "max_version": (1, 0)})
+    assert found.__dlpack__(stream=5, max_version=(1, 0), dl_device=(2, 0), copy=False) == exported
+    for options in ({"dl_device": (1, 0)}, {"copy": True}):
+        with pytest.raises(BufferError, match=r"lends its own memory, .* call copy_to_host\(\)"):
+            found.__dlpack__(**options)
     n_waits = found._ready.n_waits
     found.__dlpack__(stream=-1, max_version=(1, 0))
     assert found._ready.n_waits == n_waits
     found.__dlpack__(stream=5)  # for a taker on another stream
     assert found._ready.n_waits == n_waits + 1
+
+
+def test_memory_that_dlpack_lends_is_used_no_longer_than_the_call_takes(rng, library, dlpack):
+    transform, _ = transform_pair()
+    transform([Array(noise(rng, 100), stream=77)])
+    assert library[77].n_waits == 0
+    transform([Array(noise(rng, 100), stream=77), Exporter(noise(rng, 100))])
+    assert library[77].n_waits == 1
+    out = Exporter(np.empty((6, 7), dtype=np.float32))
+    assert transform(Array(noise(rng, 100), stream=77), out=out) is out
+    assert library[77].n_waits == 2
+    out.values.setflags(write=False)
+    with pytest.raises(fastmel.ParameterError, match="out is read-only"):
+        transform(Array(noise(rng, 100)), out=out)
+
+
+def test_threads_on_their_own_default_streams_have_memory_of_their_own(rng, monkeypatch):
+    rooms, launch = [], cuda_program.Program._launch
+    monkeypatch.setattr(
+        cuda_program.Program,
+        "_launch",
+        lambda self, room, *args: rooms.append(room) or launch(self, room, *args),
+    )
+    transform, _ = transform_pair()
+    for number in (2, 77):
+        y = Array(noise(rng, 100), stream=number)
+        transform(y)
+        thread = threading.Thread(target=transform, args=(y,))
+        thread.start()
+        thread.join()
+    assert rooms[0] is not rooms[1]
+    assert rooms[2] is rooms[3]
+
+
+def test_tables_are_there_before_streams_that_do_not_wait_for_them_begin(rng, monkeypatch):
+    steps, launcher = [], cuda_program._launcher
+    monkeypatch.setattr(cuda_arrays.cuda, "synchronize", lambda: steps.append("wait"))
+    monkeypatch.setattr(
+        cuda_program, "_launcher", lambda *args: steps.append("launch") or launcher(*args)
+    )
+    transform, _ = transform_pair()
+    for _ in range(2):
+        transform(Array(noise(rng, 100), stream=77))
+    assert steps.count("wait") == 1
+    assert steps.index("wait") < steps.index("launch")
 
 
 @pytest.fixture

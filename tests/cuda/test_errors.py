@@ -130,9 +130,13 @@ def test_a_forked_child_of_a_process_where_others_use_cuda(machine, reason):
     assert "forked" in cuda.describe()
 
 
-def test_too_little_memory(monkeypatch):
+@pytest.mark.parametrize(
+    "message",
+    ["Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY", "CUDA out of memory. Tried to"],
+)
+def test_too_little_memory(monkeypatch, message):
     def make(*args):
-        raise OSError("Call to cuMemAlloc results in CUDA_ERROR_OUT_OF_MEMORY")
+        raise OSError(message)
 
     monkeypatch.setattr(cuda, "_owner", os.getpid())
     monkeypatch.setattr(cuda_program, "_rooms", make)
@@ -144,13 +148,16 @@ def test_too_little_memory(monkeypatch):
         fastmel.frontend("whisper", engine="cuda")(Y)
 
 
-def test_more_than_kernels_can_count(monkeypatch):
-    monkeypatch.setattr(cuda_program, "check", lambda: None)
+@pytest.mark.parametrize(
+    ("field", "n_of_each"), [("n_given", 1), ("n_signal", 1), ("n_bands", 128), ("n_out", 128)]
+)
+def test_more_than_kernels_can_count(field, n_of_each):
     transform = fastmel.MelSpectrogram(engine="cuda")
-    y = np.lib.stride_tricks.as_strided(Y, (1 << 31,), (0,))
-    lengths = transform._lengths(len(y))
-    with pytest.raises(fastmel.ParameterError, match=r"more than 2\*\*31 .* cut it into pieces"):
-        transform._program.on_host([y], [lengths], [Y])
+    lengths = transform._lengths(len(Y))
+    most = (1 << 30) // n_of_each
+    transform._program._check_lengths([lengths._replace(**{field: most})])
+    with pytest.raises(fastmel.ParameterError, match=r"more than 2\*\*30 .* cut it into pieces"):
+        transform._program._check_lengths([lengths._replace(**{field: most + 1})])
 
 
 def test_importing_fastmel_and_computing_on_the_cpu_import_no_cuda():
