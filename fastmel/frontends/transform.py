@@ -218,9 +218,17 @@ class MelSpectrogram:
         """
         if len(signals) == 0:
             raise ParameterError("there is no signal to make a batch of; give at least one")
-        if self._takes_from_gpu(signals):
+        is_there = self._takes_from_gpu(signals)
+        samples = signals if is_there else [np.asarray(arrays.as_numpy(y)) for y in signals]
+        for y in samples:
+            if len(y.shape) != 1:
+                raise ParameterError(
+                    f"a batch is made of signals (samples,), and one has the shape "
+                    f"{tuple(y.shape)}; give an array's signals one by one"
+                )
+        if is_there:
             return self._batch_on_gpu(signals)
-        results = self._each([arrays.as_numpy(y) for y in signals])
+        results = self._each(samples)
         time = -1 if self.config.layout == "mels_first" else -2
         lengths = np.array([result.shape[time] for result in results])
         shape = (len(results), *self._shape(int(lengths.max())))
@@ -485,20 +493,23 @@ class MelSpectrogram:
 
     def _on_gpu(self, y: Any, out: Any) -> Any:
         """Compute an array of signals that is there."""
-        *axes, n_samples = y.shape
-        lengths = self._lengths(n_samples)
+        axes, lengths = self._axes_and_lengths(y)
         shape = (*axes, *self._shape(lengths.n_out))
         results = self._program.on_device([y], [lengths] * math.prod(axes), shape, out)
         return results.reshape(shape) if out is None else out
 
     def _each_on_gpu(self, signals: Sequence[Any]) -> list[Any]:
-        """Compute signals of any lengths that are there."""
-        lengths = [self._lengths(*y.shape) for y in signals]
+        """Compute arrays of signals of any lengths that are there."""
+        lengths: list[Signal] = []
+        shapes, found, first = [], [], 0
+        for y in signals:
+            axes, of_each = self._axes_and_lengths(y)
+            lengths += [of_each] * math.prod(axes)
+            shapes.append((*axes, *self._shape(of_each.n_out)))
         results = self._program.on_device(signals, lengths)
-        n_features, first, found = self.config.n_features, 0, []
-        for signal in lengths:
-            end = first + n_features * signal.n_out
-            found.append(results[first:end].reshape(self._shape(signal.n_out)))
+        for shape in shapes:
+            end = first + math.prod(shape)
+            found.append(results[first:end].reshape(shape))
             first = end
         return found
 
@@ -511,12 +522,20 @@ class MelSpectrogram:
         results = self._program.on_device(signals, lengths)
         return results.reshape((len(lengths), *self._shape(longest))), n_frames
 
+    def _axes_and_lengths(self, y: Any) -> tuple[tuple[int, ...], Signal]:
+        """What there is of signals in an array that is there, and the lengths of each."""
+        if len(y.shape) == 0:
+            raise ParameterError("Audio data must be at least one-dimensional, given y.shape=()")
+        return tuple(y.shape[:-1]), self._lengths(y.shape[-1])
+
 
 def _is_list_of_signals(y: Any) -> bool:
     """Whether it is a list of arrays; nested lists of numbers are an array written out."""
     if not isinstance(y, (list, tuple)) or not y:
         return False
-    return all(hasattr(item, "shape") and len(item.shape) > 0 for item in y)
+    return all(
+        hasattr(item, "shape") and (len(item.shape) > 0 or arrays.is_on_gpu(item)) for item in y
+    )
 
 
 def _restore(config: MelConfig, engine: str) -> MelSpectrogram:

@@ -164,6 +164,28 @@ def test_lists_and_batches_there(rng):
         assert (found[n:] == 5).all()
 
 
+def test_lists_of_arrays_of_several_axes_there(rng):
+    transform, reference = transform_pair()
+    arrays = [noise(rng, 2, 3, 100), noise(rng, 40), noise(rng, 0, 50), noise(rng, 1, 64)]
+    found = transform([Array(y) for y in arrays])
+    for of_one, expected in zip(found, reference(arrays), strict=True):
+        assert of_one.shape == expected.shape
+        np.testing.assert_allclose(of_one.copy_to_host(), expected, rtol=0, atol=1e-3)
+
+
+def test_what_is_no_signal_there_is_refused(rng):
+    transform, _ = transform_pair()
+    scalar = Array(np.array(0.5, dtype=np.float32))
+    for given in (scalar, [scalar], [Array(noise(rng, 100)), scalar]):
+        with pytest.raises(fastmel.ParameterError, match="must be at least one-dimensional"):
+            transform(given)
+    for y in (scalar, Array(noise(rng, 2, 100)), noise(rng, 2, 100)):  # as of NumPy's arrays
+        with pytest.raises(
+            fastmel.ParameterError, match=r"of signals \(samples,\), and one has the"
+        ):
+            transform.batch([y])
+
+
 def test_half_precision_there(rng):
     transform, reference = transform_pair(dtype="float16")
     y = noise(rng, 100).astype(np.float16)
