@@ -93,7 +93,7 @@ def extract(
 
     if is_url(str(out)):
         raise ParameterError(f"out={out!r} is a URL; write to a folder and copy that")
-    folder = Path(out)
+    folder = Path(out).absolute()  # the working directory may change meanwhile
     if inputs is None:
         plans.load_plan(folder)  # refuses before it makes the folder
         given = (frontend, format, max_duration, partial, limit, overwrite, options)

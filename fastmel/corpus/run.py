@@ -156,15 +156,16 @@ def plan_for(
     """
     items = sources.find(inputs, stdin=stdin)[: settings["limit"]]
     asked, content = plan_of(folder, settings, items)
+    is_planned = (folder / "plan.json").exists()
+    strange = sorted({path.name for path in folder.iterdir()} - _TRACES)
+    if strange and not is_planned:
+        raise ParameterError(
+            f"{folder} is not empty and holds no plan (there is {strange[0]!r}); choose a new "
+            "folder"
+        )
     if overwrite:
         clear(folder)
-    if not (folder / "plan.json").exists():
-        strange = sorted({path.name for path in folder.iterdir()} - _TRACES)
-        if strange:
-            raise ParameterError(
-                f"{folder} is not empty and holds no plan (there is {strange[0]!r}); choose a "
-                "new folder"
-            )
+    if overwrite or not is_planned:
         durable.failpoint("planned")
         freeze(asked, content)
     planned = load_plan(folder)
@@ -233,6 +234,8 @@ def locked(folder: Path, *, shared: bool = False, patient: bool = False) -> Iter
         finally:
             if not shared:  # what processes left that died
                 durable.clear_partial(folder)
+            with contextlib.suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_UN)  # forks of this process have the file open, too
 
 
 # making what is missing

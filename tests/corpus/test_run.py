@@ -1,12 +1,14 @@
 """The contract: all or nothing, nothing lost, nothing done twice; in this process and its forks."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
 import sys
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -339,6 +341,16 @@ def test_a_folder_with_other_things_is_left_alone(go, tmp_path):
     assert (tmp_path / "features" / "mine").read_text() == "precious"
 
 
+def test_overwrite_leaves_other_files_where_they_are(go, tmp_path, tree, undisturbed):
+    out = tmp_path / "out"
+    go(out, n_mels=40)
+    (out / "run.log").write_text("precious")
+    go(out, overwrite=True)
+    assert (out / "run.log").read_text() == "precious"
+    (out / "run.log").unlink()
+    assert tree(out) == undisturbed
+
+
 def test_inputs_that_changed_are_told(corpus, here, tmp_path):
     source, out = tmp_path / "source", tmp_path / "out"
     shutil.copytree(corpus, source)
@@ -379,6 +391,21 @@ def test_two_runs_do_not_meet(go, tmp_path):
         with pytest.raises(run.Busy):
             go(tmp_path)
     go(tmp_path)
+
+
+@forks
+def test_an_executor_that_forks_serves_run_after_run(corpus, tmp_path):
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as executor:
+        for options in ({}, {"n_mels": 40, "overwrite": True}):
+            assert extract(str(corpus), tmp_path, executor=executor, **options).written == 11
+
+
+def test_the_working_directory_may_change(corpus, here, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "_PATIENCE", 0.1)
+    monkeypatch.chdir(tmp_path)
+    listener = lambda report: os.chdir(corpus)  # noqa: E731
+    assert extract(str(corpus), "out", executor=here, listener=listener).written == 11
+    assert (tmp_path / "out" / "SUMMARY.json").exists()
 
 
 @pytest.mark.parametrize(
