@@ -41,6 +41,9 @@ _TRACES = {_LOCK, durable.PARTIAL, "items.jsonl"}
 #: seconds in which this machine sees what others have written, and between looks
 _PATIENCE, _TICK = 120.0, 0.5
 
+#: bytes that a process needs to start
+_LEAST_MEMORY = 256 << 20
+
 #: called with the report of each shard that was made, and with None now and then
 Listener = Callable[[dict[str, Any] | None], None]
 
@@ -290,15 +293,23 @@ def run(
         for index in plan.complete():
             failed += sum(report_of(plan.side(index))["failures"].values())
         _check_failures(failed, most)
-    if workers is None:
-        workers = get_num_threads()
-    if memory is None and (total := usable_memory()) is not None:
-        memory = total // workers
     if not shards:
         return
+    total = usable_memory()
+    if workers is None:
+        most_workers = math.inf if total is None else max(1, total // _LEAST_MEMORY)
+        workers = int(min(get_num_threads(), most_workers))
     if cluster is not None:
         reports = cluster.make_shards(plan, shards, timeout=timeout, max_failures=most)
     elif executor is None:
+        workers = min(workers, len(shards))
+        if memory is None and total is not None:
+            memory = total // workers
+        if memory is not None and memory < _LEAST_MEMORY:
+            raise ParameterError(
+                f"a process cannot work with {memory >> 20} MiB of memory: give it "
+                f"{_LEAST_MEMORY >> 20} MiB or more, or take fewer workers"
+            )
         slots.prepare(plan.config)
         warm(plan.transform)  # compiles what is not in the cache, once for all processes
         reports = slots.make_shards(

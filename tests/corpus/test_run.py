@@ -382,6 +382,36 @@ def test_failures_of_all_shards_count(corpus, here, tmp_path):
     assert extract(None, out, executor=here).failed == 3
 
 
+@pytest.mark.parametrize(
+    ("total", "workers", "expected"),
+    [(8192, 200, (3, 8192 // 3)), (600, None, (2, 300)), (100, 1, None), (700, 3, None)],
+)
+def test_memory_is_shared_by_the_processes_that_start(
+    corpus, tmp_path, monkeypatch, total, workers, expected
+):
+    def make_shards(plan, shards, *, workers, memory, **_):
+        given.append((workers, memory >> 20))
+        for index in shards:
+            yield run_shard(plan.path, index)
+
+    given = []
+    monkeypatch.setattr(run, "usable_memory", lambda: total << 20)
+    monkeypatch.setattr(run, "get_num_threads", lambda: 64)
+    monkeypatch.setattr(run.slots, "prepare", lambda config: None)
+    monkeypatch.setattr(run.slots, "make_shards", make_shards)
+    if expected is None:
+        with pytest.raises(fastmel.ParameterError, match="256 MiB or more, or take fewer workers"):
+            extract(str(corpus), tmp_path, workers=workers)
+    else:
+        extract(str(corpus), tmp_path, workers=workers)
+        assert given == [expected]
+
+
+def test_too_little_memory_is_refused(corpus, tmp_path):
+    with pytest.raises(fastmel.ParameterError, match="cannot work with 100 MiB of memory"):
+        extract(str(corpus), tmp_path, memory=100 << 20)
+
+
 def test_two_runs_do_not_meet(go, tmp_path):
     with run.locked(tmp_path), pytest.raises(run.Busy, match=f"process {os.getpid()} on"):
         go(tmp_path)
