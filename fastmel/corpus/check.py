@@ -2,18 +2,18 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from fastmel.corpus import durable
 from fastmel.corpus.plan import Plan, load_plan
-from fastmel.corpus.run import summary_of
+from fastmel.corpus.run import LISTS, Summary, account, summary_of
 from fastmel.corpus.work import discard, report_of
 
-__all__ = ["damage", "reopen", "status"]
+__all__ = ["damage", "reopen", "status", "unworked"]
 
-_RUN_FILES = ("SUMMARY.json", "manifest.jsonl", "failures.jsonl")
+_RUN_FILES = ("SUMMARY.json", *LISTS)
 
 
 def status(folder: Path) -> dict[str, Any]:
@@ -54,33 +54,45 @@ def damage(folder: Path, *, deep: bool = False) -> dict[int | str, list[str]]:
     dict
         The shards, and files of the run, that are damaged: what is wrong with each.
     """
-    plan = load_plan(folder)
+    try:
+        plan = load_plan(folder)
+    except OSError:
+        return {"plan.json": ["it cannot be read"]}
     found: dict[int | str, list[str]] = {}
-    if _sha256(folder / "items.jsonl") != plan.items_sha256:
+    items = folder / "items.jsonl"
+    if not items.is_file() or _sha256(items) != plan.items_sha256:
         found["items.jsonl"] = ["it is not the file that was planned"]
     for index in plan.complete():
         wrong = list(_damage_of_shard(plan, index, deep))
         if wrong:
             found[index] = wrong
-    if summary_of(folder) is not None:
-        missing = plan.incomplete()
-        if missing:
+    missing = plan.incomplete()
+    are_shards_whole = not missing and not any(isinstance(where, int) for where in found)
+    try:
+        summary = summary_of(folder)
+    except OSError:
+        found["SUMMARY.json"] = ["it cannot be read"]
+    else:
+        if summary is not None and missing:
             found["SUMMARY.json"] = [f"the run was finished, and {len(missing)} shards are gone"]
-        for name in _RUN_FILES:
-            if not (folder / name).exists():
-                found[name] = ["it is gone"]
+        if summary is not None and are_shards_whole:
+            found.update(_damage_of_run(plan, summary, deep))
     return found
 
 
+def unworked(plan: Plan) -> int:
+    """Return how many items are in shards that are not made."""
+    return sum(plan.shards[index][1] for index in plan.incomplete())
+
+
 def reopen(plan: Plan, shards: Collection[int]) -> None:
-    """Make shards count as not made, so that the next run makes them again.
+    """Make shards count as not made, and the run as not finished, for the next run to do both.
 
     What tells of the run as a whole goes first: at no moment is there a claim that does not hold.
     """
-    if shards:
-        for name in _RUN_FILES:
-            (plan.path / name).unlink(missing_ok=True)
-        durable.sync_folder(plan.path)
+    for name in _RUN_FILES:
+        (plan.path / name).unlink(missing_ok=True)
+    durable.sync_folder(plan.path)
     for index in shards:
         discard(plan, index)
 
@@ -91,18 +103,39 @@ def _damage_of_shard(plan: Plan, index: int, deep: bool) -> list[str]:
         n_items = len(side["items"]) + len(side["failures"])
         if side["plan"] != plan.digest or n_items != plan.shards[index][1]:
             return ["its side file does not belong to the plan"]
-    except (ValueError, KeyError, TypeError):
+        report_of(side)  # which looks at all that others read
+        files = [(file["file"], file["bytes"], file["sha256"]) for file in side["files"]]
+    except (OSError, LookupError, TypeError):
         return ["its side file cannot be read"]
-    wrong = []
-    for file in side["files"]:
-        path = plan.path / file["file"]
-        if not path.is_file():
-            wrong.append(f"{file['file']} is gone")
-        elif path.stat().st_size != file["bytes"]:
-            wrong.append(f"{file['file']} has {path.stat().st_size} bytes, not {file['bytes']}")
-        elif deep and _sha256(path) != file["sha256"]:
-            wrong.append(f"{file['file']} has other bytes than were written")
-    return wrong
+    return [text for file in files for text in _damage_of_file(plan.path, *file, deep)]
+
+
+def _damage_of_run(plan: Plan, summary: Summary, deep: bool) -> Iterator[tuple[str, list[str]]]:
+    """Compare what tells of the run as a whole with what the shards say."""
+    sizes, hashes = dict.fromkeys(LISTS, 0), {name: hashlib.sha256() for name in LISTS}
+
+    def put(name: str, line: bytes) -> None:
+        sizes[name] += len(line)
+        hashes[name].update(line)
+
+    if account(plan, put) != summary:
+        yield "SUMMARY.json", ["it does not say what the shards say"]
+    for name in LISTS:
+        wrong = list(_damage_of_file(plan.path, name, sizes[name], hashes[name].hexdigest(), deep))
+        if wrong:
+            yield name, wrong
+
+
+def _damage_of_file(
+    folder: Path, name: str, n_bytes: int, sha256: str, deep: bool
+) -> Iterator[str]:
+    path = folder / name
+    if not path.is_file():
+        yield f"{name} is gone"
+    elif path.stat().st_size != n_bytes:
+        yield f"{name} has {path.stat().st_size} bytes, not {n_bytes}"
+    elif deep and _sha256(path) != sha256:
+        yield f"{name} has other bytes than were written"
 
 
 def _sha256(path: Path) -> str:

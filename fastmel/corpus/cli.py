@@ -381,17 +381,20 @@ def _status(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     from fastmel.corpus import run
-    from fastmel.corpus.check import damage, reopen, status
+    from fastmel.corpus.check import damage, reopen, unworked
     from fastmel.corpus.plan import load_plan
 
     found = damage(args.output, deep=args.deep)
     for where, wrong in found.items():
         for text in wrong:
             _say(f"{f'shard {where}' if isinstance(where, int) else where}: {text}")
-    if args.reopen and found:
-        with run.locked(args.output):
-            reopen(load_plan(args.output), [index for index in found if isinstance(index, int)])
-    left = status(args.output)["left"]
+    left = None
+    if "plan.json" not in found:
+        plan = load_plan(args.output)
+        if args.reopen and found:
+            with run.locked(args.output):
+                reopen(plan, [index for index in found if isinstance(index, int)])
+        left = unworked(plan)
     if args.json:
         print(json.dumps({"damage": {str(k): v for k, v in found.items()}, "left": left}))
     elif not found:

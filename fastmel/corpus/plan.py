@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from fastmel.frontends.config import MelConfig
     from fastmel.frontends.transform import MelSpectrogram
 
-__all__ = ["Plan", "differences", "freeze", "load_plan", "plan_of", "versions"]
+__all__ = [
+    "Plan", "again", "differences", "freeze", "load_plan", "plan_of", "read_json", "versions",
+]  # fmt: skip
 
 _PLAN, _ITEMS = "plan.json", "items.jsonl"
 
@@ -38,6 +40,13 @@ _SHARD_BYTES = (4 << 20, 256 << 20)
 
 #: what a second of a segment weighs, whose share of its source's bytes is not known
 _BYTES_PER_SECOND = 32_000
+
+#: what a shard's side file says, and a plan
+_SIDE = ("plan", "shard", "files", "items", "failures", "mean_features")
+_CONTENT = ("settings", "versions", "items_sha256", "columns", "shards")
+
+#: what to do where the plan is damaged
+_ANEW = "put it back from a copy, or extract anew with overwrite"
 
 #: what decides the numbers in the output
 _PACKAGES = ("numpy", "scipy", "numba", "soundfile", "soxr", "av", "pyarrow")
@@ -119,7 +128,10 @@ class Plan:
         start, n_items = self.shards[index]
         with open(self.path / _ITEMS, encoding="utf-8") as file:
             file.seek(start)
-            return [Item(**json.loads(file.readline())) for _ in range(n_items)]
+            try:
+                return [Item(**json.loads(file.readline())) for _ in range(n_items)]
+            except (ValueError, TypeError):
+                raise OSError(f"{self.path / _ITEMS} is damaged: {_ANEW}") from None
 
     def side_file(self, index: int) -> Path:
         """Return the file that is written last of a shard: it is there if and only if that is."""
@@ -127,8 +139,7 @@ class Plan:
 
     def side(self, index: int) -> dict[str, Any]:
         """Return what a shard's side file says."""
-        found: dict[str, Any] = json.loads(self.side_file(index).read_bytes())
-        return found
+        return read_json(self.side_file(index), _SIDE, again(self.path))
 
     def complete(self) -> list[int]:
         """Return which shards are there."""
@@ -208,10 +219,12 @@ def load_plan(folder: str | Path) -> Plan:
     ------
     ParameterError
         If there is none.
+    OSError
+        If it is damaged.
     """
     folder = Path(folder)
     try:
-        content = json.loads((folder / _PLAN).read_bytes())
+        content = read_json(folder / _PLAN, _CONTENT, _ANEW)
     except FileNotFoundError:
         raise ParameterError(
             f"{folder} holds no plan; give a folder that was extracted to"
@@ -219,6 +232,26 @@ def load_plan(folder: str | Path) -> Plan:
     content["shards"] = tuple(map(tuple, content["shards"]))
     content["columns"] = tuple(content["columns"])
     return Plan(path=folder, **content)
+
+
+def read_json(path: Path, names: Iterable[str], advice: str) -> dict[str, Any]:
+    """Return the values of these names in a file of the output.
+
+    Raises
+    ------
+    OSError
+        If the file is damaged: its message gives the advice.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+        return {name: found[name] for name in names}
+    except (ValueError, TypeError, KeyError):
+        raise OSError(f"{path} is damaged: {advice}") from None
+
+
+def again(folder: Path) -> str:
+    """Return what to do where a file is damaged that follows from others."""
+    return f"fastmel verify {folder} --reopen lets the next run write it again"
 
 
 def versions() -> dict[str, str]:

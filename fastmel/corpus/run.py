@@ -9,13 +9,13 @@ import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from fastmel.corpus import durable, executors, slots, sources
-from fastmel.corpus.plan import Plan, differences, freeze, load_plan, plan_of
+from fastmel.corpus.plan import Plan, again, differences, freeze, load_plan, plan_of, read_json
 from fastmel.corpus.sinks import FORMATS, sink
 from fastmel.corpus.work import TooManyFailures, report_of, run_shard, warm
 from fastmel.engines.pool import get_num_threads
@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     from fastmel.corpus.cluster import Cluster
 
 __all__ = [
-    "EVENTS", "Busy", "PlanDiffers", "Summary", "TooManyFailures", "check_settings", "clear",
-    "finalize", "locked", "plan_for", "run", "summary_of",
+    "EVENTS", "LISTS", "Busy", "PlanDiffers", "Summary", "TooManyFailures", "account",
+    "check_settings", "clear", "finalize", "locked", "plan_for", "run", "summary_of",
 ]  # fmt: skip
 
 _SUMMARY, _LOCK = "SUMMARY.json", ".lock"
+
+#: what lists the items of all shards
+LISTS = ("manifest.jsonl", "failures.jsonl")
 
 #: the reports of shards as they were made, with the time: the only file that tells when
 EVENTS = ".events.jsonl"
@@ -185,7 +188,7 @@ def clear(folder: Path) -> None:
     """Remove a run's output, its plan last: until then what is left can be completed."""
     if not (folder / "plan.json").exists():
         return
-    for name in (_SUMMARY, "manifest.jsonl", "failures.jsonl", EVENTS, "report.html"):
+    for name in (_SUMMARY, *LISTS, EVENTS, "report.html"):
         (folder / name).unlink(missing_ok=True)
     for name in ("shards", "features", ".attempts", durable.PARTIAL):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -367,39 +370,55 @@ def finalize(folder: str | Path) -> Summary:
             f"{len(missing)} of {len(plan.shards)} shards are not made yet, such as {missing[0]}"
         )
     found = summary_of(plan.path)
-    if found is not None and found.plan == plan.digest:
+    is_listed = all((plan.path / name).exists() for name in LISTS)
+    if found is not None and found.plan == plan.digest and is_listed:
         return found
     outputs: dict[str, durable.Output] = {}
-    total: dict[str, Any] = dict.fromkeys(("written", "seconds", "frames", "bytes"), 0)
-    failures: dict[str, int] = {}
     try:
-        for name in ("manifest.jsonl", "failures.jsonl"):
+        for name in LISTS:
             outputs[name] = durable.Output(plan.path, name)
-        for index in range(len(plan.shards)):
-            side = plan.side(index)
-            if side["plan"] != plan.digest:
-                raise RuntimeError(f"{plan.side_file(index)} belongs to another plan")
-            for record in side["items"]:
-                _put(outputs["manifest.jsonl"], {**record, "shard": index})
-            for record in side["failures"]:
-                _put(outputs["failures.jsonl"], {**record, "shard": index})
-            report = report_of(side)
-            for name in total:
-                total[name] += report[name]
-            for class_, n in report["failures"].items():
-                failures[class_] = failures.get(class_, 0) + n
-        failed = sum(failures.values())
-        if total["written"] + failed != plan.n_items:
-            raise RuntimeError(
-                f"{total['written']} items are written and {failed} failed, of {plan.n_items}"
-            )
+        summary = account(plan, lambda name, line: outputs[name].write(line))
         durable.commit(plan.path, [output.close() for output in outputs.values()])
     except BaseException:
         for output in outputs.values():
             output.abort()
         raise
     durable.failpoint("manifests-written")
-    summary = Summary(
+    text = json.dumps(asdict(summary), indent=1) + "\n"
+    shutil.rmtree(plan.path / ".attempts", ignore_errors=True)
+    durable.write_file(plan.path, _SUMMARY, text.encode())
+    return summary
+
+
+def account(plan: Plan, put: Callable[[str, bytes], object]) -> Summary:
+    """Return the summary of what all shards say; `put` gets each line of the lists, by name.
+
+    Raises
+    ------
+    RuntimeError
+        If an item is neither written nor failed.
+    """
+    total: dict[str, Any] = dict.fromkeys(("written", "seconds", "frames", "bytes"), 0)
+    failures: dict[str, int] = {}
+    for index in range(len(plan.shards)):
+        side = plan.side(index)
+        if side["plan"] != plan.digest:
+            raise RuntimeError(f"{plan.side_file(index)} belongs to another plan")
+        for name, records in zip(LISTS, (side["items"], side["failures"]), strict=True):
+            for record in records:
+                line = json.dumps({**record, "shard": index}, separators=(",", ":")) + "\n"
+                put(name, line.encode())
+        report = report_of(side)
+        for name in total:
+            total[name] += report[name]
+        for class_, n in report["failures"].items():
+            failures[class_] = failures.get(class_, 0) + n
+    failed = sum(failures.values())
+    if total["written"] + failed != plan.n_items:
+        raise RuntimeError(
+            f"{total['written']} items are written and {failed} failed, of {plan.n_items}"
+        )
+    return Summary(
         plan=plan.digest,
         planned=plan.n_items,
         failed=failed,
@@ -407,19 +426,12 @@ def finalize(folder: str | Path) -> Summary:
         shards=len(plan.shards),
         **total,
     )
-    text = json.dumps(asdict(summary), indent=1) + "\n"
-    shutil.rmtree(plan.path / ".attempts", ignore_errors=True)
-    durable.write_file(plan.path, _SUMMARY, text.encode())
-    return summary
 
 
 def summary_of(folder: Path) -> Summary | None:
     """Return the summary of a finished run."""
+    names = [field.name for field in fields(Summary)]
     try:
-        return Summary(**json.loads((folder / _SUMMARY).read_bytes()))
+        return Summary(**read_json(folder / _SUMMARY, names, again(folder)))
     except FileNotFoundError:
         return None
-
-
-def _put(output: durable.Output, record: dict[str, Any]) -> None:
-    output.write((json.dumps(record, separators=(",", ":")) + "\n").encode())

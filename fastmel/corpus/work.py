@@ -81,11 +81,14 @@ def run_shard(
 
 def discard(plan: Plan, index: int) -> None:
     """Remove a shard: first what makes it one, then its files."""
-    files = plan.side(index)["files"]
+    try:
+        files = [plan.path / file["file"] for file in plan.side(index)["files"]]
+    except (OSError, LookupError, TypeError):  # it is damaged
+        files = [*plan.path.glob(shard_name(index, ".*"))]
     plan.side_file(index).unlink()
     durable.sync_folder(plan.side_file(index).parent)
-    for file in files:
-        (plan.path / file["file"]).unlink(missing_ok=True)
+    for path in files:
+        path.unlink(missing_ok=True)
 
 
 def report_of(side: dict[str, Any]) -> dict[str, Any]:

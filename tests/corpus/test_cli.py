@@ -273,6 +273,39 @@ class _Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.parametrize(
+    ("name", "commands"),
+    [
+        ("SUMMARY.json", ["extract -o", "status"]),
+        ("shards/shard-000000.json", ["status", "report"]),
+    ],
+)
+def test_files_that_are_damaged(corpus, tmp_path, capsys, tree, name, commands):
+    out = str(tmp_path)
+    assert main(["extract", str(corpus), "-o", out, "--quiet"]) == 3
+    undisturbed = tree(tmp_path)
+    os.truncate(tmp_path / name, 50)
+    for command in commands:
+        assert main([*command.split(), out]) == 1
+        assert f"{name} is damaged: fastmel verify {out} --reopen" in capsys.readouterr().err
+    assert main(["verify", out]) == 4
+    assert main(["verify", out, "--reopen"]) == 4
+    assert main(["extract", "-o", out, "--quiet"]) == 3
+    assert main(["verify", out, "--deep"]) == 0
+    assert tree(tmp_path) == undisturbed
+
+
+def test_a_plan_that_is_damaged(corpus, tmp_path, capsys):
+    assert main(["extract", str(corpus), "-o", str(tmp_path), "--quiet"]) == 3
+    (tmp_path / "plan.json").write_text("{")
+    assert main(["verify", str(tmp_path), "--reopen", "--json"]) == 4
+    output, errors = capsys.readouterr()
+    assert json.loads(output) == {"damage": {"plan.json": ["it cannot be read"]}, "left": None}
+    assert "plan.json: it cannot be read" in errors
+    assert main(["status", str(tmp_path)]) == 1
+    assert "put it back from a copy, or extract anew with overwrite" in capsys.readouterr().err
+
+
 def test_progress(corpus, tmp_path, monkeypatch):
     with run.locked(tmp_path):
         made = run.plan_for(tmp_path, run.check_settings("whisper", "npy", {}), [str(corpus)])

@@ -567,9 +567,78 @@ def test_status_and_damage(corpus, go, tmp_path, tree, undisturbed):
     assert check.damage(out)[1] == ["its side file cannot be read"]
     (out / "shards" / "shard-000002.json").unlink()
     assert check.damage(out)["SUMMARY.json"] == ["the run was finished, and 1 shards are gone"]
-    check.reopen(load_plan(out), [0])
-    (out / "shards" / "shard-000001.json").unlink()
+    check.reopen(load_plan(out), [0, 1])
     go(out)
+    assert tree(out) == undisturbed
+
+
+def _truncate(path):
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def _swap(path):
+    path.write_bytes(path.read_bytes().swapcase())
+
+
+@pytest.mark.parametrize("name", ["SUMMARY.json", "manifest.jsonl", "failures.jsonl"])
+@pytest.mark.parametrize("harm", [_truncate, _swap, os.unlink])
+def test_damage_of_what_tells_of_the_run_is_found_and_mended(
+    go, tmp_path, tree, undisturbed, name, harm
+):
+    if (name, harm) == ("SUMMARY.json", os.unlink):
+        pytest.skip("without it, the run is not finished")
+    out = tmp_path / "out"
+    go(out)
+    harm(out / name)
+    assert list(check.damage(out, deep=True)) == [name]
+    check.reopen(load_plan(out), [])
+    assert check.damage(out) == {}
+    go(out)
+    assert tree(out) == undisturbed
+    assert check.damage(out, deep=True) == {}
+
+
+def test_a_list_that_is_gone_is_written_again(go, tmp_path, tree, undisturbed):
+    out = tmp_path / "out"
+    go(out)
+    (out / "manifest.jsonl").unlink()
+    go(out)
+    assert tree(out) == undisturbed
+
+
+def test_a_summary_says_what_the_shards_say(go, tmp_path):
+    go(tmp_path)
+    path = tmp_path / "SUMMARY.json"
+    path.write_text(path.read_text().replace('"frames": 110', '"frames": 111'))
+    assert check.damage(tmp_path) == {"SUMMARY.json": ["it does not say what the shards say"]}
+
+
+@pytest.mark.parametrize("format", ["npy", "wds", "kaldi", "parquet"])
+def test_a_shard_whose_side_file_is_damaged_is_made_again(go, tmp_path, tree, format):
+    go, out = partial(go, format=_importable(format)), tmp_path / "out"
+    go(out)
+    undisturbed = tree(out)
+    (out / "SUMMARY.json").unlink()
+    _truncate(out / "shards" / "shard-000001.json")
+    for work in (go, finalize, check.status):
+        with pytest.raises(OSError, match=r"shard-000001\.json is damaged: fastmel verify .* --re"):
+            work(out)
+    check.reopen(load_plan(out), [1])
+    assert {path.suffix for path in out.glob("shards/shard-000001.*")} == set()
+    go(out)
+    assert tree(out) == undisturbed
+
+
+@pytest.mark.parametrize("name", ["plan.json", "items.jsonl"])
+def test_a_plan_that_is_damaged_is_told(go, here, tmp_path, tree, undisturbed, name):
+    out = tmp_path / "out"
+    go(out)
+    (out / "shards" / "shard-000001.json").unlink()
+    _truncate(out / name)
+    assert name in check.damage(out)
+    with pytest.raises(OSError, match=rf"{name} is damaged: put it back from a copy, or extract"):
+        extract(None, out, executor=here)
+    go(out, overwrite=True)
     assert tree(out) == undisturbed
 
 
