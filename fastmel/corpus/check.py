@@ -1,5 +1,6 @@
 """What an output folder holds: how far it is, whether it is whole, what to try again."""
 
+import contextlib
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -9,9 +10,9 @@ from typing import Any
 from fastmel.corpus import durable
 from fastmel.corpus.plan import Plan, load_plan
 from fastmel.corpus.run import LISTS, Summary, account, summary_of
-from fastmel.corpus.work import discard, report_of
+from fastmel.corpus.work import discard, put_back, report_of
 
-__all__ = ["damage", "reopen", "status", "unworked"]
+__all__ = ["damage", "reopen", "status", "tried_again", "unworked"]
 
 _RUN_FILES = ("SUMMARY.json", *LISTS)
 
@@ -95,6 +96,39 @@ def reopen(plan: Plan, shards: Collection[int]) -> None:
     durable.sync_folder(plan.path)
     for index in shards:
         discard(plan, index)
+
+
+@contextlib.contextmanager
+def tried_again(plan: Plan, classes: Collection[str] | None = None) -> Iterator[None]:
+    """Let a run make shards again in which inputs failed; what it does not make is as it was.
+
+    Parameters
+    ----------
+    plan : Plan
+        A plan on the disk.
+    classes : collection of str, optional
+        The classes of failures that are meant, by default all.
+    """
+    _put_back(plan)  # what a kill left
+    again = {
+        index
+        for index in plan.complete()
+        for failure in plan.side(index)["failures"]
+        if classes is None or failure["class"] in classes
+    }
+    if again:
+        reopen(plan, ())
+    try:
+        for index in again:
+            durable.replace(plan.side_file(index), plan.set_aside_file(index))
+        yield
+    finally:
+        _put_back(plan)
+
+
+def _put_back(plan: Plan) -> None:
+    for index in plan.incomplete():
+        put_back(plan, index)
 
 
 def _damage_of_shard(plan: Plan, index: int, deep: bool) -> list[str]:

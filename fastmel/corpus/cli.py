@@ -404,19 +404,15 @@ def _verify(args: argparse.Namespace) -> int:
 
 def _retry(args: argparse.Namespace) -> int:
     from fastmel.corpus import run
-    from fastmel.corpus.check import reopen
+    from fastmel.corpus.check import tried_again
     from fastmel.corpus.plan import load_plan
 
     plan = load_plan(args.output)
     with _cluster(args) as cluster, run.locked(args.output):
-        again = {
-            index
-            for index in plan.complete()
-            for failure in plan.side(index)["failures"]
-            if args.reason is None or failure["class"] in args.reason
-        }
-        reopen(plan, again)
-        return _run(args, plan, cluster)
+        if cluster is None:
+            plan.check_versions()
+        with tried_again(plan, args.reason):
+            return _run(args, plan, cluster)
 
 
 def _report(args: argparse.Namespace) -> int:

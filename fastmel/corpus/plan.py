@@ -137,9 +137,15 @@ class Plan:
         """Return the file that is written last of a shard: it is there if and only if that is."""
         return self.path / shard_name(index, ".json")
 
-    def side(self, index: int) -> dict[str, Any]:
+    def set_aside_file(self, index: int) -> Path:
+        """Return where a shard's side file is while the shard is made again."""
+        side_file = self.side_file(index)
+        return side_file.with_name(f".{side_file.name}")
+
+    def side(self, index: int, *, is_set_aside: bool = False) -> dict[str, Any]:
         """Return what a shard's side file says."""
-        return read_json(self.side_file(index), _SIDE, again(self.path))
+        path = self.set_aside_file(index) if is_set_aside else self.side_file(index)
+        return read_json(path, _SIDE, again(self.path))
 
     def complete(self) -> list[int]:
         """Return which shards are there."""

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import time
+import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, fields
@@ -329,6 +330,8 @@ def run(
                 events.write(json.dumps({"time": round(time.time(), 3), **report}) + "\n")
                 events.flush()
                 failed += sum(report["failures"].values())
+                if "kept" in report:
+                    warnings.warn(report["kept"], stacklevel=2)
             listener(report)
             _check_failures(failed, most)
     _await(plan, shards)

@@ -5,8 +5,10 @@ on another machine or after any kind of death, makes the same bytes.
 """
 
 import contextlib
+import errno
 import json
 import math
+import os
 import socket
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -19,12 +21,12 @@ from numpy.typing import NDArray
 from fastmel.corpus import durable, long, reading
 from fastmel.corpus.attempts import Attempt, Strike, attempt_path, is_out, strikes
 from fastmel.corpus.plan import Plan, load_plan
-from fastmel.corpus.sinks import shard_name, sink
-from fastmel.corpus.sources import Item, is_url
+from fastmel.corpus.sinks import ShardWriter, shard_name, sink
+from fastmel.corpus.sources import Item, is_url, split_source
 from fastmel.exceptions import ParameterError
 from fastmel.frontends.transform import MelSpectrogram
 
-__all__ = ["TooManyFailures", "discard", "report_of", "run_shard", "warm"]
+__all__ = ["TooManyFailures", "discard", "put_back", "report_of", "run_shard", "warm"]
 
 #: of so many frames one is taken for the mean features, of which there will be a picture
 _STEP = 16
@@ -58,7 +60,8 @@ def run_shard(
     -------
     dict
         A small report: "shard", "written", "failures" (number by class), "seconds" (of audio),
-        "frames", "bytes", "source_bytes".
+        "frames", "bytes", "source_bytes"; and "kept", if the shard was there before and stays as it
+        was, with the reason.
 
     Raises
     ------
@@ -69,14 +72,25 @@ def run_shard(
         versions installed than it was planned with; nothing of this attempt is left then.
     """
     plan = load_plan(folder)
+    kept = None
     if not plan.side_file(index).exists():
         plan.check_versions()
         journal = Attempt(attempt or attempt_path(plan.path, index))
         try:
-            _make(plan, index, journal, max_failures)
+            kept = _make(plan, index, journal, max_failures)
+        except MemoryError:
+            text = "there is not enough memory for a shard; take fewer workers, or give them more"
+            raise OSError(errno.ENOMEM, text) from None
         finally:  # reached by whatever is an exception: only a sudden death leaves the journal
             journal.end()
-    return report_of(plan.side(index))
+    report = report_of(plan.side(index))
+    return report if kept is None else {**report, "kept": kept}
+
+
+def put_back(plan: Plan, index: int) -> None:
+    """Make a shard count again that was to be made again, and was not."""
+    with contextlib.suppress(FileNotFoundError):
+        durable.replace(plan.set_aside_file(index), plan.side_file(index))
 
 
 def discard(plan: Plan, index: int) -> None:
@@ -118,71 +132,158 @@ class _Computed:
     decoder: str
 
 
-def _make(plan: Plan, index: int, journal: Attempt, max_failures: float) -> None:
-    items, failures = [], []
-    feature_sum, n_summed = np.zeros(plan.n_features), 0
-    is_frames_first = plan.layout == "frames_first"
+class _TooLarge(Exception):
+    """There was not enough memory to write an item, which cannot be taken back in parts."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(position)
+        self.position = position
+
+
+def _make(plan: Plan, index: int, journal: Attempt, max_failures: float) -> str | None:
+    """Make a shard; return why it is kept as it was, if it is."""
     suspects = strikes(plan.path, index)
+    warm(plan.transform)
+    durable.failpoint("shard-begun")
+    planned = plan.items(index)
+    hopeless = {}
+    for position, struck in suspects.items():
+        item = planned[position]
+        if is_out(struck):
+            hopeless[position] = _failure(item, _struck_out(struck), len(struck))
+            continue
+        with contextlib.suppress(reading.Failure):
+            _try(plan, item, position, journal)
+        _forgive(struck)
+    while True:
+        try:
+            kept = _write(plan, index, planned, hopeless, journal, max_failures)
+            break
+        except _TooLarge as error:  # begin anew without it
+            position = error.position
+        failure = reading.Failure("oom", "write", "there is not enough memory to write it")
+        hopeless[position] = _failure(planned[position], failure, 1)
+    for struck in suspects.values():  # the shard tells what they were for
+        _forgive(struck)
+    return kept
+
+
+def _write(
+    plan: Plan,
+    index: int,
+    planned: list[Item],
+    hopeless: dict[int, dict[str, Any]],
+    journal: Attempt,
+    max_failures: float,
+) -> str | None:
     writer = sink(plan.format).open_shard(plan.path, index, plan)
     try:
-        warm(plan.transform)
-        durable.failpoint("shard-begun")
-        planned = plan.items(index)
-        for position, struck in suspects.items():
-            if not is_out(struck):
-                with contextlib.suppress(reading.Failure):
-                    _try(plan, planned[position], position, journal)
-                _forgive(struck)
-        for position, item in enumerate(planned):
-            struck = suspects.get(position, [])
-            try:
-                if is_out(struck):
-                    raise _struck_out(struck)
-                computed = _try(plan, item, position, journal)
-            except reading.Failure as failure:
-                attempts = len(struck) if is_out(struck) else 1
-                failures.append(_failure(item, failure, attempts))
-                if len(failures) > max_failures:
-                    raise TooManyFailures(
-                        f"{len(failures)} inputs of shard {index} failed, more than "
-                        f"{max_failures:g}, the last of them {item.id} ({failure})"
-                    ) from None
-                continue
-            meta = _meta(plan, item, computed)
-            place = writer.add(item, computed.features, meta)
-            items.append({**meta, **place, "level": computed.level})
-            features = computed.features if is_frames_first else computed.features.T
-            for frames in durable.blocks(features):
-                some = frames[::_STEP]
-                feature_sum += some.sum(axis=0, dtype=np.float64)
-                n_summed += len(some)
-            durable.failpoint("item-written")
-        if len(failures) == len(planned):
-            _check_mounted(index, planned, failures)
-        files = writer.close()
+        side = _fill(writer, plan, index, planned, hopeless, journal, max_failures)
+        if len(side["failures"]) == len(planned):
+            _check_mounted(index, planned, side["failures"])
+        kept = _reason_to_keep(plan, index, side["failures"])
+        if kept is not None:
+            writer.abort()
+            put_back(plan, index)
+            return kept
+        if side["items"]:
+            files = writer.close()
+        else:  # readers stumble over files without items
+            files = []
+            writer.abort()
         durable.failpoint("files-written")
         if load_plan(plan.path).digest != plan.digest:  # a task outlived its run, on a cluster
             raise OSError(f"{plan.path} was planned anew")
+        if plan.side_file(index).exists():  # others have made it, or it was put back
+            writer.abort()
+            return None
+        _make_way(plan, index, files)
         durable.commit(plan.path, files)
     except BaseException:
         writer.abort()
         raise
     for file in files:
         del file["temporary"]
-    side = {
+    durable.failpoint("files-named")
+    text = json.dumps({**side, "files": files}, separators=(",", ":")) + "\n"
+    durable.write_file(plan.path, shard_name(index, ".json"), text.encode())
+    durable.failpoint("shard-made")
+    return None
+
+
+def _fill(
+    writer: ShardWriter,
+    plan: Plan,
+    index: int,
+    planned: list[Item],
+    hopeless: dict[int, dict[str, Any]],
+    journal: Attempt,
+    max_failures: float,
+) -> dict[str, Any]:
+    """Compute and write all items but the hopeless; return the side file without the files."""
+    items, failures = [], []
+    feature_sum, n_summed = np.zeros(plan.n_features), 0
+    is_frames_first = plan.layout == "frames_first"
+    for position, item in enumerate(planned):
+        record = hopeless.get(position)
+        if record is None:
+            try:
+                computed = _try(plan, item, position, journal)
+            except reading.Failure as failure:
+                record = _failure(item, failure, 1)
+        if record is not None:
+            failures.append(record)
+            if len(failures) > max_failures:
+                raise TooManyFailures(
+                    f"{len(failures)} inputs of shard {index} failed, more than {max_failures:g}, "
+                    f"the last of them {item.id} ({record['class']}: {record['message']})"
+                )
+            continue
+        meta = _meta(plan, item, computed)
+        try:
+            place = writer.add(item, computed.features, meta)
+        except MemoryError:
+            raise _TooLarge(position) from None
+        items.append({**meta, **place, "level": computed.level})
+        features = computed.features if is_frames_first else computed.features.T
+        for frames in durable.blocks(features):
+            some = frames[::_STEP]
+            feature_sum += some.sum(axis=0, dtype=np.float64)
+            n_summed += len(some)
+        durable.failpoint("item-written")
+    return {
         "plan": plan.digest,
         "shard": index,
-        "files": files,
+        "files": [],
         "items": items,
         "failures": failures,
         "mean_features": (feature_sum / max(n_summed, 1)).tolist(),
     }
-    durable.failpoint("files-named")
-    text = json.dumps(side, separators=(",", ":")) + "\n"
-    durable.write_file(plan.path, shard_name(index, ".json"), text.encode())
-    durable.failpoint("shard-made")
-    for struck in suspects.values():  # what they were for is in the side file now
-        _forgive(struck)
+
+
+def _reason_to_keep(plan: Plan, index: int, failures: list[dict[str, Any]]) -> str | None:
+    """Tell what a shard that was set aside holds, and would not hold any more."""
+    try:
+        before = {item["id"] for item in plan.side(index, is_set_aside=True)["items"]}
+    except FileNotFoundError:
+        return None
+    lost = [failure for failure in failures if failure["id"] in before]
+    if not lost:
+        return None
+    return (
+        f"shard {index} is kept as it was: {len(lost)} of its {len(before)} items cannot be made "
+        f"again, such as {lost[0]['id']} ({lost[0]['class']})"
+    )
+
+
+def _make_way(plan: Plan, index: int, files: list[dict[str, Any]]) -> None:
+    """Remove what tells of a shard's earlier files, and those that no file comes in place of."""
+    if plan.set_aside_file(index).exists():
+        plan.set_aside_file(index).unlink()
+        durable.sync_folder(plan.set_aside_file(index).parent)
+    names = {shard_name(index, suffix) for suffix in sink(plan.format).SUFFIXES}
+    for name in names - {file["file"] for file in files}:
+        (plan.path / name).unlink(missing_ok=True)
 
 
 @lru_cache(maxsize=8)
@@ -274,10 +375,19 @@ def _failure(item: Item, failure: reading.Failure, attempts: int) -> dict[str, A
     }
 
 
+def _written_before(plan: Plan, index: int) -> set[str]:
+    """Return the ids of what a shard holds that is made again."""
+    try:
+        return {item["id"] for item in plan.side(index, is_set_aside=True)["items"]}
+    except FileNotFoundError:
+        return set()
+
+
 def _check_mounted(index: int, planned: list[Item], failures: list[dict[str, Any]]) -> None:
     """Refuse to call files lost that were all there when they were planned."""
     were_there = all(item.size is not None and not is_url(item.source) for item in planned)
-    if were_there and all(failure["class"] == "not_found" for failure in failures):
+    are_lost = were_there and all(failure["class"] == "not_found" for failure in failures)
+    if are_lost and not any(os.path.exists(split_source(item.source)[0]) for item in planned):
         raise OSError(
             f"{socket.gethostname()} sees none of the {len(planned)} files of shard {index}, such "
             f"as {planned[0].source}, which were there when they were planned; is their file "

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+import tarfile
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -16,8 +17,10 @@ import pytest
 import soundfile
 
 import fastmel
+from fastmel.cli import main
 from fastmel.corpus import check, durable, extract, finalize, load_plan, plan, run, run_shard
 from fastmel.corpus.plan import freeze, plan_of
+from fastmel.corpus.sinks import sink
 from fastmel.corpus.sources import find
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are forked and killed")
@@ -659,3 +662,215 @@ def test_what_failed_can_be_tried_again(corpus, here, tmp_path, tree):
     check.reopen(plan, [index])
     assert extract(None, out, executor=here).failures == {"format": 1}
     assert np.load(next(out.rglob("02.wav.npy"))).shape == (10, 80)
+
+
+@pytest.fixture
+def changing(corpus, here, tmp_path, tree):
+    """Extract a copy of the corpus and repair what failed; the others of its shard may go."""
+
+    def make(format):
+        source, out = tmp_path / "source", tmp_path / "out"
+        shutil.copytree(corpus, source)
+        extract(str(source), out, format=_importable(format), executor=here)
+        before = tree(out)
+        bad = source / "speaker-1" / "bad.wav"
+        shutil.copy(source / "speaker-1" / "01.wav", bad)
+        made = load_plan(out)
+        (index,) = (i for i in made.complete() if made.side(i)["failures"])
+        neighbours = [item["source"] for item in made.side(index)["items"]]
+        return out, before, neighbours
+
+    return make
+
+
+def _retry(out, executor):
+    with check.tried_again(load_plan(out)):
+        return extract(None, out, executor=executor)
+
+
+@pytest.mark.parametrize("format", ["npy", "wds", "kaldi", "parquet"])
+def test_a_retry_keeps_what_cannot_be_made_again(changing, here, tree, leftovers, format):
+    out, before, neighbours = changing(format)
+    for path in neighbours[:2]:
+        os.unlink(path)
+    with pytest.warns(match=r"kept as it was: 2 of its 3 items .* \(not_found\)"):
+        assert _retry(out, here).failures == {"format": 1}
+    assert tree(out) == before
+    assert leftovers(out) == []
+    assert check.damage(out, deep=True) == {}
+
+
+@pytest.mark.parametrize("format", ["npy", "wds", "kaldi", "parquet"])
+def test_a_retry_loses_nothing_if_the_sources_are_not_mounted(
+    changing, here, tmp_path, tree, format
+):
+    out, before, _ = changing(format)
+    (tmp_path / "source").rename(tmp_path / "unmounted")
+    with pytest.raises(OSError, match="sees none of the 4 files"):
+        _retry(out, here)
+    assert check.damage(out, deep=True) == {}
+    extract(None, out, executor=here)
+    assert tree(out) == before
+
+
+def test_a_retry_takes_the_classes_that_are_meant(changing):
+    out, _, _ = changing("npy")
+    made = load_plan(out)
+    with check.tried_again(made, ["timeout", "oom"]):
+        assert made.incomplete() == []
+    with check.tried_again(made, ["format"]):
+        assert len(made.incomplete()) == 1
+    assert made.incomplete() == []
+
+
+def test_a_retry_with_other_versions_changes_nothing(changing, tree, monkeypatch, capsys):
+    out, before, _ = changing("npy")
+    monkeypatch.setattr(plan, "__version__", "99")
+    assert main(["retry", str(out)]) == 1
+    assert "has other versions" in capsys.readouterr().err
+    assert tree(out) == before
+
+
+@forks
+@pytest.mark.parametrize("format", ["npy", "wds", "kaldi", "parquet"])
+@pytest.mark.parametrize(
+    "point",
+    ["shard-begun:0", "reading:2", "files-written:0", "renamed:0", "files-named:0", "shard-made:0"],
+)
+def test_a_kill_in_a_retry_leaves_what_the_next_run_completes(
+    changing, here, tmp_path, tree, leftovers, monkeypatch, format, point
+):
+    out, _, _ = changing(format)
+    undisturbed = tmp_path / "undisturbed"
+    shutil.copytree(out, undisturbed)
+    _retry(undisturbed, here)
+    _killed_at(point, tmp_path / "ready", monkeypatch, lambda: _retry(out, here))
+    assert _is_consistent(out)
+    assert extract(None, out, executor=here).failures == {}
+    assert tree(out) == tree(undisturbed)
+    assert leftovers(out) == []
+
+
+@forks
+@pytest.mark.parametrize("format", ["npy", "wds", "kaldi", "parquet"])
+def test_what_a_killed_retry_cannot_make_again_is_kept(
+    changing, here, tmp_path, tree, monkeypatch, format
+):
+    out, before, neighbours = changing(format)
+    _killed_at("files-written:0", tmp_path / "ready", monkeypatch, lambda: _retry(out, here))
+    assert len(load_plan(out).incomplete()) == 1
+    os.unlink(neighbours[0])
+    with pytest.warns(match="kept as it was: 1 of its 3 items"):
+        extract(None, out, executor=here)
+    assert tree(out) == before
+
+
+def test_a_shard_that_was_put_back_is_not_made_after_all(changing, here, tree, monkeypatch):
+    out, before, _ = changing("wds")
+
+    def put_back(point):
+        if point == "files-written":
+            check._put_back(load_plan(out))
+
+    monkeypatch.setattr(durable, "failpoint", put_back)
+    _retry(out, here)
+    assert tree(out) == before
+
+
+@pytest.mark.parametrize("format", ["npy", "wds", "kaldi", "parquet"])
+def test_a_shard_without_items_has_no_files(go, tmp_path, leftovers, format):
+    go = partial(go, format=_importable(format), max_duration=0.05)
+    summary = go(tmp_path)
+    assert (summary.written, summary.bytes) == (0, 0)
+    assert {path.suffix for path in (tmp_path / "shards").iterdir()} == {".json"}
+    assert leftovers(tmp_path) == []
+    assert check.damage(tmp_path, deep=True) == {}
+    assert go(tmp_path) == summary
+
+
+def test_a_shard_without_items_leaves_no_files_of_a_killed_attempt(corpus, go, tmp_path):
+    options = {"format": "wds", "max_duration": 0.05}
+    with run.locked(tmp_path):
+        run.plan_for(
+            tmp_path, run.check_settings("whisper", "wds", {}, max_duration=0.05), [str(corpus)]
+        )
+    stale = tmp_path / "shards" / "shard-000000.tar"
+    stale.parent.mkdir()
+    stale.write_bytes(b"what a kill left")
+    go(tmp_path, **options)
+    assert not stale.exists()
+
+
+def test_members_that_are_gone_are_failures_if_their_archive_is_there(corpus, here, tmp_path):
+    archive, out = tmp_path / "a.tar", tmp_path / "out"
+    with tarfile.open(archive, "w") as file:
+        file.add(corpus / "speaker-0", "speaker-0")
+    with run.locked(out):
+        run.plan_for(out, run.check_settings("whisper", "npy", {}), [str(archive)])
+    with tarfile.open(archive, "w") as file:
+        file.add(corpus / "speaker-0" / "00.wav", "x" * 200)
+    assert extract(None, out, executor=here).failures == {"not_found": 4}
+
+
+class _Scarce:
+    """Has no memory for some items, or to bring them to the disk."""
+
+    def __init__(self, writer, ids=(), can_close=True):
+        self._writer, self._ids, self._can_close = writer, ids, can_close
+        self.abort = writer.abort
+
+    def add(self, item, features, meta):
+        place = self._writer.add(item, features, meta)
+        if item.id in self._ids:
+            raise MemoryError
+        return place
+
+    def close(self):
+        if not self._can_close:
+            raise MemoryError
+        return self._writer.close()
+
+
+@pytest.mark.parametrize("format", ["npy", "wds", "kaldi", "parquet"])
+def test_items_that_there_is_no_memory_to_write_fail(
+    corpus, go, tmp_path, tree, leftovers, monkeypatch, format
+):
+    module = sink(_importable(format))
+    open_shard, ids = module.open_shard, ["speaker-0/00.wav", "speaker-0/06.wav"]
+    monkeypatch.setattr(module, "open_shard", lambda *args: _Scarce(open_shard(*args), ids))
+    summary = go(tmp_path / "out", format=format)
+    assert (summary.written, summary.failures) == (9, {"format": 1, "oom": 2})
+    failures = _lines(tmp_path / "out" / "failures.jsonl")
+    assert [f["id"] for f in failures if f["stage"] == "write"] == ids
+    assert leftovers(tmp_path / "out") == []
+    assert check.damage(tmp_path / "out", deep=True) == {}
+
+
+def test_a_shard_that_there_is_no_memory_for_is_told(go, tmp_path, leftovers, monkeypatch):
+    module = sink("npy")
+    open_shard = module.open_shard
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            module, "open_shard", lambda *args: _Scarce(open_shard(*args), can_close=False)
+        )
+        with pytest.raises(OSError, match="not enough memory for a shard; take fewer workers"):
+            go(tmp_path)
+    assert leftovers(tmp_path) == []
+    assert go(tmp_path).written == 11
+
+
+@pytest.mark.parametrize("size", [3200, 6400])
+def test_memory_for_a_row_group_of_one_item_and_of_several(go, tmp_path, monkeypatch, size):
+    pytest.importorskip("pyarrow")
+    from fastmel.corpus.sinks import parquet
+
+    def fail(self):
+        raise MemoryError
+
+    monkeypatch.setattr(parquet, "_ROW_GROUP", size)
+    monkeypatch.setattr(parquet.Table, "_write_row_group", fail)
+    if size == 3200:
+        assert go(tmp_path, format="parquet").failures == {"format": 1, "oom": 11}
+    else:
+        with pytest.raises(OSError, match="not enough memory for a row group"):
+            go(tmp_path, format="parquet")

@@ -5,6 +5,7 @@ is an ``Array2D`` of Hugging Face's ``datasets``, which then reads it as such; f
 is a list of lists.
 """
 
+import errno
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -117,6 +118,8 @@ class Table:
         self, item: "Item", features: NDArray[np.floating], meta: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Take an item, and write a row group if it is large enough."""
+        if self._rows and features.nbytes >= _ROW_GROUP:  # if memory ends, it ends for this item
+            self._write_row_group()
         place = {
             "file": self._file.name,
             "row_group": self._row_group,
@@ -126,7 +129,13 @@ class Table:
         self._features.append(features)
         self._n_bytes += features.nbytes
         if self._n_bytes >= _ROW_GROUP:
-            self._write_row_group()
+            try:
+                self._write_row_group()
+            except MemoryError:
+                if features.nbytes >= _ROW_GROUP:
+                    raise
+                text = "there is not enough memory for a row group; take fewer workers"
+                raise OSError(errno.ENOMEM, text) from None  # no single item is to blame
         return place
 
     def close(self) -> list[dict[str, Any]]:
