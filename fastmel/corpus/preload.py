@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import signal
+import warnings
 
 from fastmel.corpus.work import warm
 from fastmel.engines.pool import set_num_threads
@@ -15,5 +17,10 @@ CONFIG = "FASTMEL_PRELOAD"
 
 if CONFIG in os.environ:
     set_num_threads(1)  # a process that has threads cannot be forked
-    with contextlib.suppress(Exception):  # who needs it will tell
+    # who needs it will tell of errors, and who asked for it of warnings
+    with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):
         warm(transform_for(MelConfig.from_json(os.environ[CONFIG])))
+    # Ctrl-C was blocked so far. What came of it is dropped; the server is about to ignore more.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    signal.signal(signal.SIGINT, before)

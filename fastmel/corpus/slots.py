@@ -24,6 +24,7 @@ from typing import Any
 
 from fastmel.corpus import attempts
 from fastmel.corpus.plan import Plan
+from fastmel.exceptions import ParameterError
 from fastmel.frontends.config import MelConfig
 
 __all__ = ["make_shards", "prepare"]
@@ -39,6 +40,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 #: seconds that a process gets to end in order
 _PATIENCE = 10.0
+
+#: held by who changes what processes start with, which is one for all threads
+_starting = threading.Lock()
 
 
 def make_shards(
@@ -187,18 +191,38 @@ def _stop(slots: list[_Slot]) -> None:
 
 
 def prepare(config: MelConfig) -> None:
-    """Begin to load, in the server that processes start from, what a front end needs."""
+    """Begin to load, in the server that processes start from, what a front end needs.
+
+    Raises
+    ------
+    ParameterError
+        If this process may not start others.
+    OSError
+        If they could not start, for lack of a working directory.
+    """
+    if multiprocessing.current_process().daemon:
+        raise ParameterError(
+            "this process is daemonic, as those of multiprocessing.Pool are, and may start no "
+            "others; give executor=, such as a ThreadPoolExecutor"
+        )
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            "the working directory was removed, in which processes start; change to another"
+        ) from None
     context = _context()
     if context.get_start_method() == "forkserver":
         from multiprocessing import forkserver
 
         from fastmel.corpus.preload import CONFIG
 
-        os.environ[CONFIG] = config.to_json()
-        try:
-            forkserver.ensure_running()
-        finally:
-            del os.environ[CONFIG]
+        with _starting, _without_interrupts():
+            os.environ[CONFIG] = config.to_json()
+            try:
+                forkserver.ensure_running()
+            finally:
+                del os.environ[CONFIG]
 
 
 def _context() -> Any:
@@ -211,14 +235,28 @@ def _context() -> Any:
 
 
 @contextlib.contextmanager
-def _no_script() -> Iterator[None]:
-    """Hide the program from processes that start: they would run a script without a guard again."""
-    script = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
+def _without_interrupts() -> Iterator[None]:
+    """Keep Ctrl-C from a process that starts, until that unblocks it; it is not lost here."""
+    from multiprocessing import resource_tracker  # which Windows does not have
+
+    resource_tracker.ensure_running()  # it would start with the server, and unblock it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        sys.modules["__main__"] = script
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _no_script() -> Iterator[None]:
+    """Hide the program from processes that start: they would run a script without a guard again."""
+    with _starting:
+        script = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = script
 
 
 def _serve(

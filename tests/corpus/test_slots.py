@@ -1,6 +1,7 @@
 """The command with its processes: they crash, hang, eat memory, are killed and interrupted."""
 
 import json
+import multiprocessing
 import os
 import shlex
 import signal
@@ -10,7 +11,8 @@ import time
 
 import pytest
 
-from fastmel.corpus import check, run
+from fastmel import MelConfig, ParameterError
+from fastmel.corpus import check, run, slots
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are killed by signals")
 
@@ -158,6 +160,75 @@ def test_a_script_needs_no_guard(corpus, tmp_path, tree, reference):
     found = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert found.stdout == "11 __main__\n", found.stderr
     assert tree(tmp_path / "out") == reference
+
+
+def test_threads_extract_at_once(corpus, tmp_path, tree, reference):
+    script = tmp_path / "script.py"
+    script.write_text("""
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from fastmel.corpus import extract
+
+def run(out):
+    return extract(sys.argv[1], out, workers=1).written
+
+if __name__ == "__main__":
+    script = sys.modules["__main__"]
+    with ThreadPoolExecutor(4) as pool:
+        print(*pool.map(run, sys.argv[2:]), sys.modules["__main__"] is script)
+""")
+    folders = [tmp_path / f"out-{i}" for i in range(4)]
+    words = [sys.executable, script, corpus, *folders]
+    found = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert found.stdout == "11 11 11 11 True\n", found.stderr
+    assert [tree(folder) for folder in folders] == [reference] * 4
+
+
+def test_a_daemonic_process_is_told_what_to_do(monkeypatch):
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+    with pytest.raises(ParameterError, match="may start no others; give executor="):
+        slots.prepare(MelConfig())
+
+
+def test_a_working_directory_that_was_removed(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(FileNotFoundError, match="the working directory was removed"):
+        slots.prepare(MelConfig())
+
+
+def test_an_interrupt_while_the_server_starts_leaves_no_trace():
+    code = """
+import multiprocessing, os, signal
+from multiprocessing import forkserver
+from fastmel import MelConfig
+from fastmel.corpus import slots
+
+slots.prepare(MelConfig())
+os.kill(forkserver._forkserver._forkserver_pid, signal.SIGINT)
+with multiprocessing.get_context("forkserver").Pool(1) as pool:  # not fastmel's own
+    print(pool.apply(signal.pthread_sigmask, (signal.SIG_BLOCK, ())))
+    print(pool.apply(signal.getsignal, (signal.SIGINT,)) is signal.default_int_handler)
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (found.stdout, found.stderr) == ("set()\nTrue\n", "")
+
+
+def test_the_server_leaves_warnings_to_the_program():
+    code = """
+import warnings
+from fastmel.corpus import work
+work.warm = lambda transform: warnings.warn("no cache")
+from fastmel.corpus import preload
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "FASTMEL_PRELOAD": "{}"},
+        stderr=subprocess.PIPE,
+        check=True,
+    )
+    assert found.stderr == b""
 
 
 def test_a_limit_on_the_size_of_files_is_a_full_disk(corpus, tmp_path, tree, leftovers):
