@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from numbers import Integral, Real
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,6 +94,15 @@ def extract(
 
     if is_url(str(out)):
         raise ParameterError(f"out={out!r} is a URL; write to a folder and copy that")
+    for name, value, kind, what in (
+        ("workers", workers, Integral, "whole number"),
+        ("timeout", timeout, Real, "number of seconds"),
+        ("memory", memory, Integral, "whole number of bytes"),
+    ):
+        if value is not None and not (isinstance(value, kind) and value > 0):
+            raise ParameterError(f"{name}={value!r} is not a positive {what}")
+    if max_failures is not None and not (isinstance(max_failures, Real) and max_failures >= 0):
+        raise ParameterError(f"max_failures={max_failures!r} is neither a number nor a share")
     folder = Path(out).absolute()  # the working directory may change meanwhile
     if inputs is None:
         plans.load_plan(folder)  # refuses before it makes the folder

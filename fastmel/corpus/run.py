@@ -106,9 +106,10 @@ def check_settings(
     Raises
     ------
     ParameterError
-        If there is no such front end, format or option.
+        If there is no such front end, format or option, or it cannot be made.
     """
     from fastmel.frontends import preset
+    from fastmel.frontends.transform import transform_for
 
     if format not in FORMATS:
         raise ParameterError(f"format={format!r} is not one of {', '.join(FORMATS)}")
@@ -121,6 +122,12 @@ def check_settings(
             raise ParameterError(f"{name}={value!r} is not a positive number")
     options = {"layout": "frames_first", "dtype": "float32", **options}
     config = preset(frontend, **options)
+    if config.dtype is None:
+        raise ParameterError("dtype=None is no type of the output; give float32 or float16")
+    try:
+        transform_for(config)
+    except (TypeError, ValueError, MemoryError) as error:
+        raise ParameterError(f"{frontend} cannot be made with these options: {error}") from error
     return {
         "frontend": frontend,
         "config": config.to_dict(),

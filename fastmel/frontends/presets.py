@@ -63,7 +63,7 @@ def frontend(name: str, *, engine: str = "auto", **overrides: Any) -> MelSpectro
     return MelSpectrogram.from_config(preset(name, **overrides), engine)
 
 
-def preset(name: str, **overrides: Any) -> MelConfig:
+def preset(name: str, /, **overrides: Any) -> MelConfig:
     """Return the configuration of a known model's front end (see :func:`frontend`)."""
     if name not in _PRESETS:
         near = get_close_matches(str(name), _PRESETS, n=1)

@@ -450,6 +450,16 @@ def test_the_working_directory_may_change(corpus, here, tmp_path, monkeypatch):
         ({"limit": 0}, "limit=0"),
         ({"max_duration": -1.0}, "max_duration=-1.0"),
         ({"nmels": 3}, "no option nmels"),
+        ({"name": "x"}, "no option name"),
+        ({"window": ""}, "Invalid window name"),
+        ({"dtype": None}, "give float32 or float16"),
+        ({"workers": -1}, "workers=-1 is not a positive whole number"),
+        ({"workers": 0}, "workers=0"),
+        ({"workers": 1.5}, r"workers=1\.5"),
+        ({"timeout": float("nan")}, "timeout=nan is not a positive number of seconds"),
+        ({"timeout": "5"}, "timeout='5'"),
+        ({"memory": 0}, "memory=0 is not a positive whole number of bytes"),
+        ({"max_failures": -1}, "max_failures=-1"),
     ],
 )
 def test_bad_options_leave_nothing(go, tmp_path, options, match):
