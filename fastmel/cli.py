@@ -51,13 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         The exit code.
     """
+    _open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names that are not text
     args = _parser().parse_args(argv)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: _complain(f"warning: {message}")
         try:
-            return int(args.run(args))
+            code = int(args.run(args))
+            print(end="", flush=True)  # to fail here, not at exit
+            return code
         except _Refused as refusal:
             _complain(f"error: {refusal}")
             return 2
@@ -70,6 +73,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             _complain("interrupted")
             return 130
+
+
+def _open_closed_streams() -> None:
+    """Open the standard streams that are closed: other files would get their numbers."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    if sys.stderr is None:  # and what is said would go to standard output
+        sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
 def _complain(text: str) -> None:

@@ -8,6 +8,7 @@ inputs failed, 130 interrupted, 143 terminated.
 import argparse
 import contextlib
 import json
+import math
 import shlex
 import shutil
 import signal
@@ -74,7 +75,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
             _add_run_arguments(command)
             command.add_argument(
                 "--reason",
-                type=lambda word: word.split(","),
+                type=_classes,
                 metavar="CLASS[,CLASS...]",
                 help="only those of these classes, as timeout,oom",
             )
@@ -86,12 +87,16 @@ def _guarded(work: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Na
     def guarded(args: argparse.Namespace) -> int:
         from fastmel.corpus.run import PlanDiffers, TooManyFailures
 
-        again = (
-            f"to go on: {shlex.join(['fastmel', 'extract', '-o', str(args.output), *_way(args)])}"
-        )
+        def end(text: str) -> None:
+            again = shlex.join(["fastmel", "extract", "-o", str(args.output), *_way(args)])
+            _say(f"{text}; to go on: {again}" if args.is_planned else text)
+
+        args.is_planned = False
         try:
             with _terminated_by_signal():
                 return work(args)
+        except BrokenPipeError:  # fastmel's own: the reader of our output has seen enough
+            raise
         except PlanDiffers as error:
             _say(f"error: {error}")
             return 1
@@ -99,18 +104,18 @@ def _guarded(work: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Na
             _say(f"error: {error}")
             return 2
         except TooManyFailures as error:
-            _say(f"stopped: {error}; {again}")
+            end(f"stopped: {error}")
             return 5
         except (OSError, RuntimeError) as error:
             name = getattr(error, "filename", None)
             text = getattr(error, "strerror", None) or error
-            _say(f"error: {f'{name}: ' if name else ''}{text}; {again}")
+            end(f"error: {f'{name}: ' if name else ''}{text}")
             return 1
         except KeyboardInterrupt:
-            _say(f"interrupted; {again}")
+            end("interrupted")
             return 128 + signal.SIGINT
         except _Terminated:
-            _say(f"terminated; {again}")
+            end("terminated")
             return 128 + signal.SIGTERM
 
     return guarded
@@ -170,10 +175,15 @@ def _extract(args: argparse.Namespace) -> int:
         with run.locked(args.output, shared=True, patient=True):
             shards = [i for i in plan.incomplete() if i % args.task_count == args.task_index]
             _make(args, plan, shards)
-            return 0
+        if args.json:
+            print(json.dumps(_made(plan, shards)))
+        return 0
     with _cluster(args) as cluster, run.locked(args.output):
         plan = _plan(args)
         if args.plan_only:
+            if args.json:
+                facts = {"plan": plan.digest, "planned": plan.n_items, "shards": len(plan.shards)}
+                print(json.dumps(facts))
             _say(f"{plan.n_items:,} inputs in {len(plan.shards):,} shards are planned")
             return 0
         return _run(args, plan, cluster)
@@ -187,6 +197,8 @@ def _check_words(args: argparse.Namespace) -> None:
             f"{', '.join(planned) or '--overwrite'} without inputs: what {args.output} holds was "
             "planned with options of its own, and goes on with these"
         )
+    if "-" in args.inputs and sys.stdin is None:
+        raise ParameterError("-: standard input is closed")
     is_task = args.task_index is not None
     if is_task != (args.task_count is not None):
         raise ParameterError("--task-index and --task-count need each other")
@@ -264,6 +276,7 @@ def _make(
     from fastmel.corpus import run
     from fastmel.corpus.progress import EventLog, Progress
 
+    args.is_planned = True
     if not shards:
         return
     listeners: list[run.Listener] = []
@@ -292,6 +305,20 @@ def _make(
             max_failures=0 if args.fail_fast else args.max_failures,
             listener=tell,
         )
+
+
+def _made(plan: "Plan", shards: list[int]) -> dict[str, Any]:
+    """Sum up the part of a run that a task made."""
+    from fastmel.corpus.work import report_of
+
+    reports = [report_of(plan.side(index)) for index in shards]
+    return {
+        "plan": plan.digest,
+        "planned": sum(plan.shards[index][1] for index in shards),
+        "written": sum(report["written"] for report in reports),
+        "failed": sum(sum(report["failures"].values()) for report in reports),
+        "shards": len(shards),
+    }
 
 
 def _tell(args: argparse.Namespace, summary: Any, elapsed: float) -> int:
@@ -419,7 +446,7 @@ def _report(args: argparse.Namespace) -> int:
     from fastmel.corpus.durable import write_file
     from fastmel.corpus.report import page
 
-    write_file(args.output, "report.html", page(args.output).encode())
+    write_file(args.output, "report.html", page(args.output).encode(errors="backslashreplace"))
     path = args.output / "report.html"
     print(json.dumps({"report": str(path)}) if args.json else path)
     return 0
@@ -450,19 +477,44 @@ def _option(word: str) -> tuple[str, Any]:
 
 def _share_or_count(word: str) -> float:
     """Read a number of inputs, or a share of them as "1%"."""
-    with contextlib.suppress(ValueError):
-        value = float(word.removesuffix("%")) / (100 if word.endswith("%") else 1)
-        if value >= 0 and (word.endswith("%") or value == int(value)):
+    with contextlib.suppress(ValueError, OverflowError):
+        value = float(word.removesuffix("%"))
+        if word.endswith("%") and value >= 0:
+            return value / 100 if value < 100 else math.inf  # of all; from 1 on it is a count
+        if value >= 0 and value == int(value):
             return value
     raise argparse.ArgumentTypeError(f"{word!r} is neither a number of inputs nor a share as 1%")
 
 
 def _bytes(word: str) -> int:
     """Read a number of bytes: 500M, 2G."""
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, OverflowError):
         scale = {"K": 10, "M": 20, "G": 30}.get(word[-1:].upper(), 0)
-        return int(float(word[:-1] if scale else word) * (1 << scale))
+        n_bytes = int(float(word[:-1] if scale else word) * (1 << scale))
+        if n_bytes > 0:
+            return n_bytes
     raise argparse.ArgumentTypeError(f"{word!r} is no number of bytes, such as 500M or 2G")
+
+
+def _seconds_of(word: str) -> float:
+    """Read a time that may pass."""
+    with contextlib.suppress(ValueError):
+        if (seconds := float(word)) > 0:
+            return seconds
+    raise argparse.ArgumentTypeError(f"{word!r} is not a positive number of seconds")
+
+
+def _classes(word: str) -> list[str]:
+    """Read classes of failures: timeout,oom."""
+    from fastmel.corpus.reading import CLASSES
+
+    classes = word.split(",")
+    for class_ in classes:
+        if class_ not in CLASSES:
+            raise argparse.ArgumentTypeError(
+                f"{class_!r} is no class of failures; there are {', '.join(CLASSES)}"
+            )
+    return classes
 
 
 _DESCRIPTION = """\
@@ -538,7 +590,7 @@ def _add_run_arguments(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=_positive, metavar="N", help="processes (default: one for each CPU)")
     add(
         "--timeout-per-file",
-        type=float,
+        type=_seconds_of,
         default=300.0,
         metavar="S",
         help="what takes longer, twice, fails (default: %(default)g seconds)",

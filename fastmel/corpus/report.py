@@ -1,6 +1,7 @@
 """A run as one HTML page that needs nothing else: how much, how fast, how long, what failed."""
 
 import base64
+import contextlib
 import json
 import struct
 import zlib
@@ -84,8 +85,7 @@ def _short(value: Any) -> str:
 
 def _throughput(folder: Path) -> str:
     """Times real time, in up to a hundred stretches of the time that runs took."""
-    path = folder / EVENTS
-    events = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    events = list(_events(folder / EVENTS))
     if len(events) < 3:
         return ""
     times = np.array([event["time"] for event in events])
@@ -95,6 +95,13 @@ def _throughput(folder: Path) -> str:
     edges = np.linspace(0, max(elapsed[-1], 1e-3), min(len(events), 100))
     rates = np.diff(np.interp(edges, elapsed, audio)) / np.diff(edges)
     return _bars(rates, f"times real time; from 0 to {elapsed[-1]:,.0f} s of work")
+
+
+def _events(path: Path) -> Iterator[dict[str, Any]]:
+    """Read what lines are whole: a run that is killed may write half of one."""
+    for line in path.read_text().splitlines() if path.exists() else ():
+        with contextlib.suppress(ValueError):
+            yield json.loads(line)
 
 
 def _histogram(values: NDArray[np.float64], unit: str) -> str:

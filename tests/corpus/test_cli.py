@@ -4,7 +4,10 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,6 +74,10 @@ def test_options(corpus, tmp_path):
     [
         (["--frontend", "wisper"], 2, "did you mean 'whisper'"),
         (["-O", "nmels=2"], 2, "no option nmels"),
+        (["-O", "name=x"], 2, "no option name"),
+        (["-O", 'window=""'], 2, "Invalid window name"),
+        (["-O", "n_fft=99999999999999999"], 2, "Unable to allocate"),
+        (["-O", "dtype=null"], 2, "give float32 or float16"),
         (["--task-index", "1"], 2, "--task-index and --task-count need each other"),
         (["--task-index", "2", "--task-count", "2"], 2, "is not below 2"),
         (["--task-index", "0", "--task-count", "2", "--overwrite"], 2, "what the others made"),
@@ -88,7 +95,13 @@ def test_bad_words(corpus, tmp_path, capsys, words, code, message):
         ["--workers", "0"],
         ["--max-failures", "1.5"],
         ["--max-failures", "many"],
+        ["--max-failures", "inf"],
         ["--memory-per-worker", "2X"],
+        ["--memory-per-worker", "inf"],
+        ["--memory-per-worker=-1G"],
+        ["--timeout-per-file", "0"],
+        ["--timeout-per-file=-1"],
+        ["--timeout-per-file", "nan"],
         ["-O", "n_mels"],
         ["--format", "zip"],
         ["-o", "s3://bucket/out"],
@@ -140,6 +153,14 @@ def test_too_many_failures(corpus, tmp_path, capsys, words):
     assert main(["extract", "-o", str(tmp_path), "--max-failures", "1"]) == 3
 
 
+@pytest.mark.parametrize(("most", "code"), [("99%", 5), ("100%", 3), ("150%", 3)])
+def test_all_inputs_may_fail(tmp_path, most, code):
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / name).write_text("nothing")
+    words = ["extract", str(tmp_path), "-o", str(tmp_path / "out"), "--max-failures", most]
+    assert main(words) == code
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is closed to the superuser")
 def test_an_output_that_cannot_be_written(corpus, tmp_path, capsys):
     tmp_path.chmod(0o500)
@@ -150,7 +171,32 @@ def test_an_output_that_cannot_be_written(corpus, tmp_path, capsys):
 def test_an_output_that_is_a_file(corpus, tmp_path, capsys):
     (tmp_path / "out").write_text("")
     assert main(["extract", str(corpus), "-o", str(tmp_path / "out")]) == 1
-    assert "File exists" in capsys.readouterr().err
+    assert capsys.readouterr().err == f"fastmel: error: {tmp_path / 'out'}: File exists\n"
+
+
+@pytest.mark.parametrize("words", [[], ["--dtype", "float16", "--overwrite"]])
+def test_an_interrupted_plan_is_none_to_go_on_with(corpus, tmp_path, monkeypatch, capsys, words):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    main(["extract", str(corpus), "-o", str(tmp_path), "--plan-only"])
+    capsys.readouterr()
+    monkeypatch.setattr(run, "plan_for", interrupt)
+    assert main(["extract", str(corpus), "-o", str(tmp_path), *words]) == 130
+    assert capsys.readouterr().err == "fastmel: interrupted\n"
+
+
+def test_extract_is_no_remedy_for_what_only_reads(tmp_path, capsys):
+    (tmp_path / "out").write_text("")
+    assert main(["status", str(tmp_path / "out")]) == 1
+    assert "to go on" not in capsys.readouterr().err
+
+
+def test_standard_input_that_is_closed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", None)
+    assert main(["extract", "-", "-o", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == "fastmel: error: -: standard input is closed\n"
+    assert not (tmp_path / "out").exists()
 
 
 def test_dry_run(corpus, tmp_path, capsys):
@@ -221,6 +267,41 @@ def test_tasks_of_a_list_on_standard_input(corpus, tmp_path, monkeypatch, capsys
     assert tree(again) == tree(one)
 
 
+def test_summaries_of_a_plan_and_of_a_task(corpus, tmp_path, capsys):
+    assert main(["extract", str(corpus), "-o", str(tmp_path), "--plan-only", "--json"]) == 0
+    digest = plan.load_plan(tmp_path).digest
+    assert json.loads(capsys.readouterr().out) == {"plan": digest, "planned": 12, "shards": 3}
+    task = ["extract", "-o", str(tmp_path), "--task-index", "1", "--task-count", "2", "--json"]
+    for made in (
+        {"planned": 4, "written": 4, "failed": 0, "shards": 1},
+        {"planned": 0, "written": 0, "failed": 0, "shards": 0},
+    ):
+        assert main(task) == 0
+        assert json.loads(capsys.readouterr().out) == {"plan": digest, **made}
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_seen_enough_is_no_error(corpus, tmp_path, unbuffered):
+    main(["extract", str(corpus), "-o", str(tmp_path), "--plan-only"])
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as pipe:
+        found = subprocess.run(
+            [sys.executable, "-m", "fastmel", "status", str(tmp_path)],
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )
+    assert (found.returncode, found.stderr) == (141, b"")
+
+
+def test_retry_knows_the_classes(corpus, tmp_path, capsys):
+    main(["extract", str(corpus), "-o", str(tmp_path), "--plan-only"])
+    with pytest.raises(SystemExit):
+        main(["retry", str(tmp_path), "--reason", "oom,fromat"])
+    assert "'fromat' is no class of failures; there are not_found," in capsys.readouterr().err
+
+
 def test_status_verify_retry(corpus, tmp_path, capsys, tree):
     out = str(tmp_path)
     assert main(["extract", str(corpus), "-o", out, "--quiet"]) == 3
@@ -266,6 +347,25 @@ def test_report_of_a_run_that_made_nothing_yet(corpus, tmp_path):
         run.plan_for(tmp_path, run.check_settings("whisper", "npy", {}), [str(corpus)])
     assert main(["report", str(tmp_path)]) == 0
     assert "<th>not worked on yet<td>12" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text elsewhere")
+def test_report_of_a_folder_whose_name_is_not_text(corpus, tmp_path, capsys):
+    out = os.path.join(tmp_path, os.fsdecode(b"\xff"))
+    main(["extract", str(corpus), "-o", out, "--plan-only"])
+    assert main(["report", out]) == 0
+    assert r"/\udcff</h1>" in Path(out, "report.html").read_text()
+
+
+def test_report_of_a_run_that_was_killed_while_it_wrote(corpus, tmp_path):
+    words = ["extract", str(corpus), "-o", str(tmp_path), "--quiet"]
+    assert main(words) == 3
+    main(["report", str(tmp_path)])
+    page = (tmp_path / "report.html").read_text()
+    with open(tmp_path / ".events.jsonl", "a") as events:
+        events.write('{"time": 1791000000.125, "sha')
+    assert main(["report", str(tmp_path)]) == 0
+    assert (tmp_path / "report.html").read_text() == page
 
 
 class _Terminal(io.StringIO):

@@ -198,6 +198,17 @@ def test_a_working_directory_that_was_removed(tmp_path, monkeypatch):
         slots.prepare(MelConfig())
 
 
+def test_standard_error_may_be_closed(corpus, tmp_path, tree, reference):
+    command = shlex.join([sys.executable, "-m", "fastmel", "extract", "--json", "-o"])
+    out = tmp_path / "out"
+    found = subprocess.run(
+        ["bash", "-c", f"exec {command} {out} {corpus} 2>&-"], stdout=subprocess.PIPE, timeout=60
+    )
+    assert found.returncode == 3
+    assert json.loads(found.stdout)["written"] == 11
+    assert tree(out) == reference
+
+
 def test_an_interrupt_while_the_server_starts_leaves_no_trace():
     code = """
 import multiprocessing, os, signal
