@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import time
 from typing import Any, TextIO
 
@@ -12,6 +13,9 @@ __all__ = ["EventLog", "Progress"]
 
 #: seconds between lines, on a terminal and elsewhere
 _EVERY = {True: 0.2, False: 30.0}
+
+#: of a terminal that does not tell
+_COLUMNS = 80
 
 
 class Progress:
@@ -50,8 +54,8 @@ class Progress:
         if self._is_terminal:
             self._write("\r", "\x1b[K\n")
 
-    def line(self) -> str:
-        """Return the state in one line."""
+    def line(self, most: int | None = None) -> str:
+        """Return the state in one line, which may have `most` characters."""
         shards, seconds, source_bytes = self._before
         elapsed = max(time.monotonic() - self._start, 1e-3)
         words = [
@@ -64,7 +68,10 @@ class Progress:
         if shards < self._shards < self._n_shards:  # shards take about the same time
             left = elapsed * (self._n_shards - self._shards) / (self._shards - shards)
             words.append(f"{left // 3600:.0f}:{left // 60 % 60:02.0f}:{left % 60:02.0f} left")
-        return "  ".join(words)
+        for least in words[3], words[2], words[1]:
+            if most is not None and len("  ".join(words)) > most:
+                words.remove(least)
+        return "  ".join(words)[:most]
 
     def _add(self, report: dict[str, Any]) -> None:
         failed = sum(report["failures"].values())
@@ -75,8 +82,16 @@ class Progress:
         self._source_bytes += report["source_bytes"]
 
     def _write(self, before: str, after: str) -> None:
-        self._stream.write(f"{before}{self.line()}{after}")
+        most = self._n_columns() - 1 if self._is_terminal else None
+        self._stream.write(f"{before}{self.line(most)}{after}")
         self._stream.flush()
+
+    def _n_columns(self) -> int:
+        """Return the columns of the terminal: what takes two rows cannot be written over."""
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns or _COLUMNS
+        except OSError:
+            return _COLUMNS
 
 
 class EventLog:

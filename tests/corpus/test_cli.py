@@ -406,6 +406,31 @@ def test_a_plan_that_is_damaged(corpus, tmp_path, capsys):
     assert "put it back from a copy, or extract anew with overwrite" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("n_columns", "line"),
+    [
+        (0, "4/12 files  0.0 h of audio  0x real time  0.0 MB/s  0 failed  0:00:58 left"),
+        (74, "4/12 files  0.0 h of audio  0x real time  0 failed  0:00:58 left"),
+        (40, "4/12 files  0 failed  0:00:58 left"),
+        (10, "4/12 file"),
+    ],
+)
+def test_progress_fits_into_a_row(corpus, tmp_path, monkeypatch, n_columns, line):
+    with run.locked(tmp_path):
+        made = run.plan_for(tmp_path, run.check_settings("whisper", "npy", {}), [str(corpus)])
+    terminal, now = _Terminal(), [0.0]
+    monkeypatch.setattr(terminal, "fileno", lambda: 2)
+    monkeypatch.setattr(
+        progress.os, "get_terminal_size", lambda _: os.terminal_size((n_columns, 24))
+    )
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    shown = progress.Progress(made, terminal)
+    report = run_shard(tmp_path, 0)
+    now[0] += 29
+    shown(report)
+    assert terminal.getvalue() == f"\r{line}\x1b[K"
+
+
 def test_progress(corpus, tmp_path, monkeypatch):
     with run.locked(tmp_path):
         made = run.plan_for(tmp_path, run.check_settings("whisper", "npy", {}), [str(corpus)])
