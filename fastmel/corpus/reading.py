@@ -14,7 +14,7 @@ import stat
 import tarfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Any, TypeAlias
 
 import numpy as np
@@ -44,7 +44,7 @@ CLASSES = (
     "crash",  # the process died of it, twice
     "oom",  # there was not enough memory for it
     "remote",  # the storage did not deliver it
-    "changed",  # it is not what was planned any more
+    "changed",  # the archive that it was in is another now
 )
 
 #: seconds of the longest recording that is read as a whole
@@ -160,7 +160,10 @@ def opened(
     """Open an item (see :func:`read`), to read it as a whole or in pieces."""
     with ExitStack() as stack:
         with _classified("format", "open", None):
-            source = _remote(item) if is_url(item.source) else _local(item)
+            if is_url(item.source):
+                source: str | IO[bytes] = _remote(item)
+            else:
+                source, item = _local(item)
             if not isinstance(source, str):
                 stack.enter_context(source)
             file = stack.enter_context(audio.open_audio(source))
@@ -182,12 +185,14 @@ class Recording:
         Their level: decibels of the RMS value, mixed down, re full scale.
     duration : float
         Seconds that the source has as a whole, by what it states if libsndfile reads it.
+    item : Item
+        The item, with the size and time that a file has now: it may have been written anew.
     """
 
     def __init__(
         self, source: str | IO[bytes], file: Any, item: Item, partial: bool, longest: float
     ) -> None:
-        self._source, self._file, self._item = source, file, item
+        self._source, self._file, self.item = source, file, item
         self._partial, self._longest = partial, longest
         self.decoder = "libsndfile" if isinstance(file, soundfile.SoundFile) else "ffmpeg"
         self.native_sr: float = file.samplerate
@@ -228,7 +233,7 @@ class Recording:
 
     def _blocks(self) -> Iterator[Array]:
         """Yield samples as the source has them, but mixed down; they are checked on the way."""
-        offset, duration = self._item.offset, self._item.duration
+        offset, duration = self.item.offset, self.item.duration
         with _classified("truncated", "decode", self.decoder):
             if self.decoder == "libsndfile" and int(offset * self.native_sr) > self._file.frames:
                 raise self._failure("truncated", "the offset lies outside of it")
@@ -339,33 +344,32 @@ def _errno_of(error: OSError) -> int:
     return errno.EACCES if isinstance(error, PermissionError) else 0
 
 
-def _local(item: Item) -> str | IO[bytes]:
-    """Return what :func:`fastmel.audio.load` reads: a path, or the bytes of an archive's member."""
+def _local(item: Item) -> tuple[str | IO[bytes], Item]:
+    """Return a path, or the bytes of an archive's member, and the item as it is now."""
     path, member = split_source(item.source)
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):  # a pipe would block until somebody writes to it
         raise Failure("format", "open", "it is a folder, a pipe or a device, and no file")
-    if item.mtime_ns is not None and (
-        item.mtime_ns != status.st_mtime_ns or (member is None and item.size != status.st_size)
-    ):
-        raise _changed()
     if status.st_size == 0:
         raise Failure("empty", "open", "the file is empty")
     with open(path, "rb") as file:  # whose errors say more than libsndfile's
         if member is not None:
-            return io.BytesIO(_member(file, status.st_size, item, member))
+            if item.mtime_ns != status.st_mtime_ns:
+                raise _changed()
+            return io.BytesIO(_member(file, status.st_size, item, member)), item
+    item = replace(item, size=status.st_size, mtime_ns=status.st_mtime_ns)
     if item.position is not None:
         text = f"the archive is damaged: what follows byte {item.position} cannot be listed"
         raise Failure("truncated" if item.position else "format", "open", text)
     if is_archive(path):
         raise _archive()
     if path.lower().endswith(".raw"):  # soundfile would take it for samples without a header
-        return open(os.open(path, os.O_RDONLY), "rb")  # a file that tells no name
+        return open(os.open(path, os.O_RDONLY), "rb"), item  # a file that tells no name
     try:
         path.encode()
     except UnicodeEncodeError:  # soundfile takes no such name
-        return open(path, "rb")
-    return path
+        return open(path, "rb"), item
+    return path, item
 
 
 def _member(archive: IO[bytes], archive_size: int, item: Item, name: str) -> bytes:
@@ -396,7 +400,7 @@ def _member(archive: IO[bytes], archive_size: int, item: Item, name: str) -> byt
 
 
 def _changed() -> Failure:
-    text = "it was changed after it was planned; plan anew with overwrite"
+    text = "the archive was changed after it was planned; plan anew with overwrite"
     return Failure("changed", "open", text)
 
 

@@ -8,7 +8,6 @@ import contextlib
 import errno
 import json
 import math
-import os
 import socket
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -22,7 +21,7 @@ from fastmel.corpus import durable, long, reading
 from fastmel.corpus.attempts import Attempt, Strike, attempt_path, is_out, strikes
 from fastmel.corpus.plan import Plan, load_plan
 from fastmel.corpus.sinks import ShardWriter, shard_name, sink
-from fastmel.corpus.sources import Item, is_url, split_source
+from fastmel.corpus.sources import Item, is_url
 from fastmel.exceptions import ParameterError
 from fastmel.frontends.transform import MelSpectrogram
 
@@ -125,6 +124,7 @@ def report_of(side: dict[str, Any]) -> dict[str, Any]:
 class _Computed:
     """An item's features, and what is to be known of its samples."""
 
+    item: Item
     features: NDArray[np.floating]
     n_samples: int
     level: float
@@ -239,7 +239,7 @@ def _fill(
                     f"the last of them {item.id} ({record['class']}: {record['message']})"
                 )
             continue
-        meta = _meta(plan, item, computed)
+        meta = _meta(plan, computed)
         try:
             place = writer.add(item, computed.features, meta)
         except MemoryError:
@@ -334,14 +334,17 @@ def _compute(plan: Plan, item: Item) -> _Computed:
                     f"{plan.format}; give segments of it, or choose another format"
                 )
                 raise reading.Failure("too_long", "write", text, recording.decoder)
-            return _Computed(features, n_samples, level, recording.native_sr, recording.decoder)
+            return _Computed(
+                recording.item, features, n_samples, level, recording.native_sr, recording.decoder
+            )
     except MemoryError:
         text = "there is not enough memory for its features"
         raise reading.Failure("oom", "transform", text) from None
 
 
-def _meta(plan: Plan, item: Item, computed: _Computed) -> dict[str, Any]:
-    """What is written with the item: nothing that could differ between two runs."""
+def _meta(plan: Plan, computed: _Computed) -> dict[str, Any]:
+    """What is written with an item: nothing that could differ between two runs."""
+    item = computed.item
     return {
         **item.extra,
         "id": item.id,
@@ -386,8 +389,7 @@ def _written_before(plan: Plan, index: int) -> set[str]:
 def _check_mounted(index: int, planned: list[Item], failures: list[dict[str, Any]]) -> None:
     """Refuse to call files lost that were all there when they were planned."""
     were_there = all(item.size is not None and not is_url(item.source) for item in planned)
-    are_lost = were_there and all(failure["class"] == "not_found" for failure in failures)
-    if are_lost and not any(os.path.exists(split_source(item.source)[0]) for item in planned):
+    if were_there and all(failure["class"] == "not_found" for failure in failures):
         raise OSError(
             f"{socket.gethostname()} sees none of the {len(planned)} files of shard {index}, such "
             f"as {planned[0].source}, which were there when they were planned; is their file "
