@@ -218,6 +218,8 @@ class MelConfig:
     dtype: DType | None = None
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            self._set(field.name, _plain(getattr(self, field.name)))
         self._check_numbers()
         self._check_words()
         self._check_together()
@@ -372,6 +374,17 @@ class MelConfig:
         if not isinstance(values, dict):
             raise ParameterError(f"the configuration is {values!r}; give a JSON object")
         return cls.from_dict(values)
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's scalars and types, those within a tuple or list too, as Python's own."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.dtype):
+        return value.name
+    if isinstance(value, (tuple, list)):
+        return tuple(map(_plain, value))
+    return value
 
 
 def _count(name: str, value: Any, least: int | None) -> int:

@@ -94,6 +94,23 @@ def test_json_holds_what_differs():
         MelConfig.from_json('{"n_mel": 3}')
 
 
+def test_numbers_and_types_of_numpy_become_python_s():
+    given = {
+        "sr": np.int64(16000), "n_mels": np.int64(40), "power": np.float32(1), "htk": np.True_,
+        "norm": np.float64(2), "fmax": np.float32(7600), "padding": (np.int64(3), 4),
+        "stack": [np.int32(2), 2], "gain": np.float64(0.5), "window": ("kaiser", np.float32(4)),
+        "layout": np.str_("frames_first"), "dtype": np.dtype("float32"),
+    }  # fmt: skip
+    config = MelConfig(**given)
+    assert json.loads(config.to_json()) == {
+        "sr": 16000, "n_mels": 40, "power": 1.0, "htk": True, "norm": 2.0, "fmax": 7600.0,
+        "padding": [3, 4], "stack": [2, 2], "gain": 0.5, "window": ["kaiser", 4.0],
+        "layout": "frames_first", "dtype": "float32",
+    }  # fmt: skip
+    assert MelConfig.from_json(config.to_json()) == config
+    assert "np." not in repr(config)
+
+
 def test_every_preset_is_plain_data():
     for name in fastmel.frontends.names():
         config = fastmel.frontends.preset(name)

@@ -1,5 +1,6 @@
 """Streams: their frames are the offline result, bit for bit, whatever the chunks."""
 
+import copy
 import io
 import pickle
 import tracemalloc
@@ -212,6 +213,16 @@ def test_a_saved_state_goes_on_anywhere(rng, name):
             np.testing.assert_array_equal(np.concatenate([first, rest], axis=axis), expected)
     with pytest.raises(ParameterError, match="the state of a stream of"):
         fastmel.frontend("vocos").stream().restore(stream.save())
+
+
+def test_streams_of_numpy_s_numbers_can_be_copied(rng):
+    y = rng.standard_normal(1000).astype(np.float32)
+    stream = fastmel.frontend("kaldi", sr=np.int64(16000), high_freq=np.float32(7600)).stream()
+    stream.push(y)
+    copies = copy.deepcopy(stream), pickle.loads(pickle.dumps(stream))
+    expected = stream.push(y)
+    for other in copies:
+        np.testing.assert_array_equal(other.push(y), expected)
 
 
 def test_a_flushed_stream_begins_anew_with_reset(rng):
