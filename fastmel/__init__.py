@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the table below, for type checkers and editors
+    from fastmel import corpus as corpus
     from fastmel import display as display
     from fastmel import effects as effects
     from fastmel import feature as feature
@@ -117,7 +118,7 @@ _HOME = {
 }
 
 #: public modules reached as attributes: fastmel.feature.melspectrogram, fastmel.filters.mel
-_MODULES = ("display", "effects", "feature", "filters", "frontends", "util")
+_MODULES = ("corpus", "display", "effects", "feature", "filters", "frontends", "util")
 
 __all__ = ["__version__", *_HOME, *_MODULES]
 

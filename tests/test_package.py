@@ -23,6 +23,10 @@ def test_import_loads_nothing_heavy():
     assert modules_after("import fastmel").isdisjoint(HEAVY)
 
 
+def test_a_corpus_is_at_hand_and_loads_nothing_heavy():
+    assert modules_after("import fastmel; fastmel.corpus.extract").isdisjoint(HEAVY)
+
+
 def test_looking_at_the_package_loads_nothing_heavy():
     assert modules_after("import fastmel; dir(fastmel); fastmel.__all__").isdisjoint(HEAVY)
 
