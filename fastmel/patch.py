@@ -57,7 +57,8 @@ def patch_librosa() -> tuple[str, ...]:
     which would not be faster, go on to librosa's functions, and so do those that fastmel refuses
     with a :class:`fastmel.ParameterError`: what librosa takes still works, and errors are
     librosa's. Code that took a function out of librosa before (``from librosa import stft``) keeps
-    the one it has: patch first.
+    the one it has, and while librosa is patched, that one cannot be pickled, as pools of processes
+    and joblib do with what they call: patch first.
 
     Returns
     -------
