@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from functools import wraps
+from importlib import import_module
 from types import FunctionType, NoneType
 from typing import Any, TypeVar, cast
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from fastmel.exceptions import ParameterError
 
-__all__ = ["any_array", "as_numpy", "is_on_gpu", "like"]
+__all__ = ["any_array", "as_numpy", "as_tensors", "is_on_gpu", "is_tensor", "like"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,7 +50,7 @@ def any_array(function: F) -> F:
         taken = [as_numpy(value) for value in given]
         positional, named = taken[: len(args)], dict(zip(kwargs, taken[len(args) :], strict=True))
         result = function(*positional, **named)
-        tensors = [pair for pair in zip(given, taken, strict=True) if _is_tensor(pair[0])]
+        tensors = [pair for pair in zip(given, taken, strict=True) if is_tensor(pair[0])]
         for tensor, array in tensors:
             if result is array:
                 return tensor
@@ -80,7 +81,7 @@ def as_numpy(x: Any) -> Any:
     kind = type(x)
     if kind in _PLAIN or issubclass(kind, np.ndarray | np.generic):
         return x
-    if _is_tensor(x):
+    if is_tensor(x):
         return _tensor_as_numpy(x)
     if hasattr(kind, "__array__"):
         return np.asarray(x)
@@ -99,7 +100,7 @@ def is_on_gpu(x: Any) -> bool:
     kind = type(x)
     if kind in _PLAIN or issubclass(kind, np.ndarray | np.generic):
         return False
-    if _is_tensor(x):
+    if is_tensor(x):
         return bool(x.device.type == "cuda")
     if hasattr(x, "__cuda_array_interface__"):
         return True
@@ -121,19 +122,25 @@ def like(x: Any, result: Any) -> Any:
     object
         Tensors that share the memory of the ndarrays in `result`, or `result`.
     """
-    if type(x) in _PLAIN or not _is_tensor(x):
-        return result
+    return as_tensors(result) if is_tensor(x) else result
+
+
+def as_tensors(result: Any) -> Any:
+    """Return a result with its arrays as PyTorch tensors (see :func:`like`)."""
     if isinstance(result, tuple):
-        return tuple(like(x, part) for part in result)
+        return tuple(map(as_tensors, result))
     if not isinstance(result, np.ndarray | np.generic):
         return result
     array = np.asarray(result)
     if not array.flags.writeable:  # which tensors cannot be
         array = array.copy()
-    return sys.modules["torch"].from_numpy(array)
+    return import_module("torch").from_numpy(array)
 
 
-def _is_tensor(x: Any) -> bool:
+def is_tensor(x: Any) -> bool:
+    """Whether it is a PyTorch tensor."""
+    if type(x) in _PLAIN:
+        return False
     torch = sys.modules.get("torch")  # never imported here: without it there are no tensors
     return torch is not None and isinstance(x, torch.Tensor)
 

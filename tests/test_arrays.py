@@ -1,4 +1,6 @@
+import copy
 import inspect
+import pickle
 import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
@@ -194,6 +196,24 @@ def test_tensors_come_out_where_tensors_go_in(function, arguments, kwargs, torch
         else:
             assert tensor == array
             assert type(tensor) is type(array)
+
+
+def test_a_stream_of_tensors_ends_with_one(torch):
+    tensor = torch.from_numpy(Y.copy())
+    transform = fastmel.frontend("hifigan")
+    stream = transform.stream()
+    found = [stream.push(tensor), stream.push(tensor), stream.flush()]
+    assert all(isinstance(frames, torch.Tensor) for frames in found)
+    both = np.concatenate([frames.numpy() for frames in found], axis=1)
+    np.testing.assert_array_equal(both, transform(np.concatenate([Y, Y])))
+    stream.reset()
+    stream.push(tensor)
+    for other in (copy.deepcopy(stream), pickle.loads(pickle.dumps(stream))):
+        assert isinstance(other.flush(), torch.Tensor)
+    stream.push(Y)
+    assert isinstance(stream.flush(), np.ndarray)
+    stream.reset()
+    assert isinstance(stream.flush(), np.ndarray)
 
 
 def test_memory_is_shared_with_tensors(torch):

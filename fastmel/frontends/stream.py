@@ -100,6 +100,7 @@ class MelStream:
     def reset(self) -> None:
         """Begin a new signal."""
         self._is_open = True
+        self._is_of_tensors = False  # whether the latest chunk was one
         self._n_pushed = 0
         self._signal = _PaddedSignal(self._transform._plan.spectrum)
         self._so_far = _SoFar(self.config)
@@ -133,15 +134,16 @@ class MelStream:
         else:
             parts = [self._advance(y[i : i + _BLOCK]) for i in range(0, len(y), _BLOCK)]
             result = np.concatenate(parts, axis=self._time_axis)
-        return result if y is chunk else arrays.like(chunk, result)
+        self._is_of_tensors = y is not chunk and arrays.is_tensor(chunk)
+        return arrays.as_tensors(result) if self._is_of_tensors else result
 
-    def flush(self) -> Array:
+    def flush(self) -> Any:
         """End the signal and return the frames that are left.
 
         Returns
         -------
         ndarray, shape (n_mels, n_frames)
-            (n_frames, n_mels) with ``layout="frames_first"``.
+            (n_frames, n_mels) with ``layout="frames_first"``; a tensor if the last chunk was one.
 
         Raises
         ------
@@ -158,7 +160,9 @@ class MelStream:
         ]
         self._is_open = False
         n_left = self._signal.finish(self._n_pushed)
-        return np.concatenate([*parts, self._features(n_left, at_end=True)], axis=self._time_axis)
+        parts.append(self._features(n_left, at_end=True))
+        result = np.concatenate(parts, axis=self._time_axis)
+        return arrays.as_tensors(result) if self._is_of_tensors else result
 
     def frames_of(self, chunks: Iterable[Any]) -> Iterator[Any]:
         """Push every chunk and flush: yield frames wherever there are some."""
@@ -172,6 +176,7 @@ class MelStream:
         """Return the state: numbers, strings and arrays, to :meth:`restore` anywhere."""
         state: dict[str, Any] = {"config": self.config.to_json(), "running": self.running}
         state |= {"is_open": self._is_open, "n_pushed": self._n_pushed}
+        state["is_of_tensors"] = self._is_of_tensors
         for name, part in self._parts.items():
             state[name] = {key: x for key, x in vars(part).items() if key not in ("plan", "config")}
         return copy.deepcopy(state)
@@ -190,6 +195,7 @@ class MelStream:
             )
         self.reset()
         self._is_open, self._n_pushed = state["is_open"], state["n_pushed"]
+        self._is_of_tensors = state["is_of_tensors"]
         for name, part in self._parts.items():
             vars(part).update(copy.deepcopy(state[name]))
         self._signal.renew(self._signal.samples, 0)
