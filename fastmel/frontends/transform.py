@@ -223,8 +223,8 @@ class MelSpectrogram:
         for y in samples:
             if len(y.shape) != 1:
                 raise ParameterError(
-                    f"a batch is made of signals (samples,), and one has the shape "
-                    f"{tuple(y.shape)}; give an array's signals one by one"
+                    f"a signal of the batch has shape {tuple(y.shape)}, and each has one axis; "
+                    "give wave[0] of one channel, or fastmel.to_mono(wave) of more"
                 )
         if is_there:
             return self._batch_on_gpu(signals)
@@ -530,9 +530,14 @@ class MelSpectrogram:
 
 
 def _is_list_of_signals(y: Any) -> bool:
-    """Whether it is a list of arrays; nested lists of numbers are an array written out."""
+    """Whether it is a list of arrays, or of lists of several lengths.
+
+    Lists of numbers of one length are an array written out.
+    """
     if not isinstance(y, (list, tuple)) or not y:
         return False
+    if all(isinstance(item, (list, tuple)) for item in y):
+        return len(set(map(len, y))) > 1
     return all(
         hasattr(item, "shape") and (len(item.shape) > 0 or arrays.is_on_gpu(item)) for item in y
     )

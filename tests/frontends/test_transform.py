@@ -149,6 +149,22 @@ def test_lists_are_checked(rng):
         transform([y, np.full(1000, np.nan, dtype=np.float32)])
 
 
+def test_lists_of_several_lengths_are_signals():
+    transform = fastmel.frontend("kaldi")
+    lists = [[0.5] * 1000, [0.5] * 400]
+    found = transform(lists)
+    assert [result.shape for result in found] == [(4, 80), (1, 80)]
+    for result, y in zip(found, lists, strict=True):
+        np.testing.assert_array_equal(result, transform(np.array(y)))
+    assert transform([[0.5] * 1000] * 2).shape == (2, 4, 80)
+
+
+def test_a_batch_is_of_signals_with_one_axis(rng):
+    wave = rng.standard_normal((1, 1000)).astype(np.float32)
+    with pytest.raises(fastmel.ParameterError, match=r"shape \(1, 1000\).*give wave\[0\]"):
+        fastmel.frontend("kaldi").batch([wave, wave])
+
+
 def test_frames_and_times_are_those_of_the_result(rng):
     for name in fastmel.frontends.names():
         transform = fastmel.frontend(name)
