@@ -435,6 +435,13 @@ def _rate(word: str) -> int | None:
     return int(word)
 
 
+def _frame_length(word: str) -> int:
+    """Read a frame length that has an inverse: a whole number of samples, more than one."""
+    if not word.isdecimal() or int(word) < 2:
+        raise argparse.ArgumentTypeError(f"{word!r} is not a whole number of at least 2")
+    return int(word)
+
+
 def _window(word: str) -> str | tuple[str | float, ...]:
     """Read a window: a name, or a name and its parameters, as in "kaiser,14"."""
     name, *parameters = word.split(",")
@@ -535,7 +542,7 @@ def _parser() -> argparse.ArgumentParser:
     warmup.add_argument(
         "--n-fft",
         metavar="N",
-        type=int,
+        type=_frame_length,
         nargs="+",
         default=[],
         help=f"frame lengths to add to {', '.join(map(str, _COMMON_N_FFT))}",

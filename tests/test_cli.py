@@ -530,6 +530,14 @@ def test_warmup_without_a_cache_fails():
 def test_version(capsys):
     assert fastmel_command("--version") == 0
     assert capsys.readouterr().out == f"fastmel {fastmel.__version__}\n"
+@pytest.mark.parametrize("n_fft", ["0", "-5", "1", "x"])
+def test_warmup_refuses_what_is_no_frame_length(capsys, n_fft):
+    assert fastmel_command("warmup", "--n-fft", n_fft) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert f"{n_fft!r} is not a whole number of at least 2" in said.err.splitlines()[-1]
+
+
 
 
 @pytest.mark.parametrize("command", ["mel", "frontends", "demo", "info", "warmup"])
