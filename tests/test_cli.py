@@ -361,6 +361,7 @@ def test_no_archive_is_written_when_all_fail():
         (("a.wav", "-o", "out", "--frontend", "whisper", "-O", "pad=1"), "has no option pad"),
         (("a.wav", "-o", "out", "--frontend", "whisper", "-O", "padding=3"), "padding=3 is not"),
         (("a.wav", "-o", "out", "--frontend", "kaldi", "-O", "sr=x"), "sr=x is not a number"),
+        (("a.wav", "-o", "out", "--frontend", "whisper", "-O", "name=x"), "has no option name"),
         (("a.wav", "-o", "out", "--frontend", "kaldi", "-O", "use-energy=si"), "true or false"),
         (("a.wav", "-o", "out", "-O", "padding"), "'padding' is not KEY=VALUE"),
         (("a.wav", "-o", "out", "-O", "n_mels=80", "--n-mels", "80"), "n_mels is given twice"),

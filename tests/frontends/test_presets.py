@@ -443,6 +443,8 @@ def test_names_and_options_are_checked():
         fastmel.frontend("nemo", rule="2.6")
     with pytest.raises(fastmel.ParameterError, match="are too short at sr=16000"):
         fastmel.frontend("kaldi", frame_length_ms=0.05)
+    with pytest.raises(fastmel.ParameterError, match="'whisper' has no option name; it has n_mels"):
+        fastmel.frontend("whisper", **{"name": "x"})
 
 
 def test_every_front_end_is_described():
