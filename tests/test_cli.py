@@ -266,10 +266,12 @@ def test_quiet(wav, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_warnings_are_one_line(wav, capsys):
+@pytest.mark.parametrize(
+    "bands", [("--n-fft", 64, "--n-mels", 128), ("--frontend", "kaldi", "-O", "n_mels=200")]
+)
+def test_warnings_are_one_line(wav, capsys, bands):
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        bands = ("--n-fft", 64, "--n-mels", 128)
         assert fastmel_command("mel", wav(), "-o", "out.npy", *bands) == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("fastmel: warning: Empty filters detected")
@@ -359,9 +361,9 @@ def test_no_archive_is_written_when_all_fail():
         (("a.wav", "-o", "out", "--frontend", "wisper"), "did you mean 'whisper'?"),
         (("a.wav", "-o", "out", "--frontend", "whisper", "--sr", "native"), "--sr native"),
         (("a.wav", "-o", "out", "--frontend", "whisper", "-O", "pad=1"), "has no option pad"),
+        (("a.wav", "-o", "out", "--frontend", "whisper", "-O", "name=x"), "has no option name"),
         (("a.wav", "-o", "out", "--frontend", "whisper", "-O", "padding=3"), "padding=3 is not"),
         (("a.wav", "-o", "out", "--frontend", "kaldi", "-O", "sr=x"), "sr=x is not a number"),
-        (("a.wav", "-o", "out", "--frontend", "whisper", "-O", "name=x"), "has no option name"),
         (("a.wav", "-o", "out", "--frontend", "kaldi", "-O", "use-energy=si"), "true or false"),
         (("a.wav", "-o", "out", "-O", "padding"), "'padding' is not KEY=VALUE"),
         (("a.wav", "-o", "out", "-O", "n_mels=80", "--n-mels", "80"), "n_mels is given twice"),
@@ -528,9 +530,6 @@ def test_warmup_without_a_cache_fails():
     assert "nothing can be kept" in process.stderr
 
 
-def test_version(capsys):
-    assert fastmel_command("--version") == 0
-    assert capsys.readouterr().out == f"fastmel {fastmel.__version__}\n"
 @pytest.mark.parametrize("n_fft", ["0", "-5", "1", "x"])
 def test_warmup_refuses_what_is_no_frame_length(capsys, n_fft):
     assert fastmel_command("warmup", "--n-fft", n_fft) == 2
@@ -539,6 +538,9 @@ def test_warmup_refuses_what_is_no_frame_length(capsys, n_fft):
     assert f"{n_fft!r} is not a whole number of at least 2" in said.err.splitlines()[-1]
 
 
+def test_version(capsys):
+    assert fastmel_command("--version") == 0
+    assert capsys.readouterr().out == f"fastmel {fastmel.__version__}\n"
 
 
 @pytest.mark.parametrize("command", ["mel", "frontends", "demo", "info", "warmup"])

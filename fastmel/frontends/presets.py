@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from fastmel.engines.plan import mel_plan
 from fastmel.exceptions import ParameterError
 from fastmel.filters import WindowSpec
 
@@ -52,6 +53,11 @@ def frontend(name: str, /, *, engine: str = "auto", **overrides: Any) -> MelSpec
     ParameterError
         If there is no such front end or option, or a value is out of its range.
 
+    Warns
+    -----
+    UserWarning
+        If the options leave a band without any FFT bin, and the model's own bank has no such band.
+
     Examples
     --------
     >>> import numpy as np
@@ -60,7 +66,10 @@ def frontend(name: str, /, *, engine: str = "auto", **overrides: Any) -> MelSpec
     >>> frontend("kaldi", n_mels=40)(np.zeros(16000, dtype=np.float32)).shape
     (98, 40)
     """
-    return MelSpectrogram.from_config(preset(name, **overrides), engine)
+    transform = MelSpectrogram.from_config(preset(name, **overrides), engine)
+    if transform._plan.has_empty_band and not mel_plan(preset(name)).has_empty_band:
+        transform.warn_of_empty_bands()
+    return transform
 
 
 def preset(name: str, /, **overrides: Any) -> MelConfig:

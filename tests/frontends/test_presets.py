@@ -5,6 +5,7 @@ What those packages give is kept in tests/golden, where make.py tells how it was
 
 import json
 import math
+import warnings
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -445,6 +446,20 @@ def test_names_and_options_are_checked():
         fastmel.frontend("kaldi", frame_length_ms=0.05)
     with pytest.raises(fastmel.ParameterError, match="'whisper' has no option name; it has n_mels"):
         fastmel.frontend("whisper", **{"name": "x"})
+
+
+@pytest.mark.parametrize(("name", "n_mels"), [("whisper", 300), ("kaldi", 200)])
+def test_empty_bands_are_warned_of(name, n_mels):
+    with pytest.warns(UserWarning, match="Empty filters") as caught:
+        fastmel.frontend(name, n_mels=n_mels)
+    assert [w.filename for w in caught] == [__file__]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_empty_bands_of_a_model_s_own_are_not_warned_of(name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fastmel.frontend(name, n_frames=None)
 
 
 def test_every_front_end_is_described():
