@@ -30,6 +30,11 @@ F32, I32, U32 = np.float32, np.int32, np.uint32
 THREADS, VALUES, _NEIGHBOURS = 256, 4, 32
 
 
+@device
+def _wait() -> None:
+    cuda.syncthreads()
+
+
 def neighbours(ending: Ending) -> int:
     """How many neighbouring features a block of `statistics_of` takes."""
     return _NEIGHBOURS if ending.is_turned and not ending.over_all else 1
@@ -101,7 +106,8 @@ def statistics_of(ending: Ending) -> Any:
     is_std, ddof = ending.normalize == "std", ending.ddof
     var_eps, std_eps = F32(ending.var_eps), F32(ending.std_eps)
     n_neighbours = neighbours(ending)
-    n_shares, total = THREADS // n_neighbours, fold_of(THREADS, n_neighbours, add)
+    n_shares = THREADS // n_neighbours
+    total = fold_of(THREADS, n_neighbours, add, _wait)
 
     @device
     def value(source: Any, rows: Any, state: Any, row: int, c: Any, i: Any) -> Any:

@@ -317,8 +317,11 @@ def _linear_of(layout: Layout, preemphasis: float) -> Any:
     return linear
 
 
-def fold_of(n_threads: int, n_groups: int, fold: Any) -> Any:
-    """Make the function that folds what the threads of each group have into one value."""
+def fold_of(n_threads: int, n_groups: int, fold: Any, wait: Any) -> Any:
+    """Make the function that folds what the threads of each group have into one value.
+
+    wait: a barrier of the kernel's own file, which is where the simulator puts its own.
+    """
     n_shares = n_threads // n_groups
 
     @device
@@ -329,10 +332,10 @@ def fold_of(n_threads: int, n_groups: int, fold: Any) -> Any:
         while n > 1:
             n_folded = n // 2
             n -= n_folded
-            cuda.syncthreads()
+            wait()
             if tid < n_folded * n_groups:
                 scratch[tid] = fold(scratch[tid], scratch[tid + n * n_groups])
-        cuda.syncthreads()
+        wait()
         return scratch[tid % n_groups]
 
     return folded
@@ -349,11 +352,17 @@ def _larger(a: Any, b: Any) -> Any:
     return max(a, b)
 
 
+@device
+def _wait() -> None:
+    cuda.syncthreads()
+
+
 def _means_of(layout: Layout) -> Any:
     """Make the step that takes the mean of each frame."""
     sample, factor = _sample_of(layout), F32(1 / layout.n_taken)
     n_frames, n_taken = layout.n_frames, I32(layout.n_taken)
-    total, n_shares = fold_of(layout.n_threads, n_frames, add), I32(layout.n_threads // n_frames)
+    total = fold_of(layout.n_threads, n_frames, add, _wait)
+    n_shares = I32(layout.n_threads // n_frames)
 
     @device
     def means_of(shared: Any, scratch: Any, means: Any, tid: int) -> None:
@@ -376,7 +385,8 @@ def _energies_of(layout: Layout) -> Any:
     linear = _linear_of(layout, 0 if is_raw else layout.preemphasis)
     scale, floor = F32(layout.energy_scale), F32(layout.energy_floor)
     n_frames, n_taken = layout.n_frames, I32(layout.n_taken)
-    total, n_shares = fold_of(layout.n_threads, n_frames, add), I32(layout.n_threads // n_frames)
+    total = fold_of(layout.n_threads, n_frames, add, _wait)
+    n_shares = I32(layout.n_threads // n_frames)
 
     @device
     def energies_of(
@@ -668,7 +678,8 @@ def line_of(layout: Layout) -> Any:
     """Make the kernel of the line: block (x, y) takes tile x of signal y."""
     n_frames, n_tile, n_threads = layout.n_frames, layout.n_tile, layout.n_threads
     n_shared, n_scratch, n_values = layout.n_shared, layout.n_scratch, layout.n_tile_values
-    energy_row, largest = layout.energy_at * layout.tile_pitch, fold_of(n_threads, 1, _larger)
+    energy_row = layout.energy_at * layout.tile_pitch
+    largest = fold_of(n_threads, 1, _larger, _wait)
     removes_dc, has_energy, finds_peak = layout.removes_dc, bool(layout.energy), layout.finds_peak
     load, means_of, energies_of = _load_of(layout), _means_of(layout), _energies_of(layout)
     fft, bands, store = _fft_of(layout), _bands_of(layout), _store_of(layout)
