@@ -320,7 +320,7 @@ class MelConfig:
         if isinstance(window, (str, int, float)):
             return window
         if isinstance(window, tuple | list) and window and isinstance(window[0], str):
-            return tuple(window)
+            return tuple(_plain(x.tolist()) if isinstance(x, np.ndarray) else x for x in window)
         length = self.win_length or self.n_fft
         values = np.asarray(window(length) if callable(window) else window)
         if values.shape != (length,):

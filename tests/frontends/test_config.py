@@ -71,6 +71,23 @@ def test_it_is_plain_data():
         MelConfig.from_dict({"n_mel": 80})
 
 
+@pytest.mark.parametrize(
+    ("window", "plain"),
+    [
+        (("general_cosine", [0.5, 0.5]), ("general_cosine", (0.5, 0.5))),
+        (("general_cosine", np.array([0.5, 0.5])), ("general_cosine", (0.5, 0.5))),
+        (["kaiser", np.float32(8.5)], ("kaiser", 8.5)),
+        (np.float32(8.5), 8.5),
+    ],
+    ids=repr,
+)
+def test_a_window_is_plain_data(window, plain):
+    config = MelConfig(window=window)
+    assert repr(config) == f"MelConfig(window={plain!r})"
+    assert MelConfig.from_json(config.to_json()) == config == MelConfig(window=plain)
+    assert hash(config) == hash(MelConfig(window=plain))
+
+
 def test_repr_shows_what_differs():
     assert repr(MelConfig()) == "MelConfig()"
     config = MelConfig(sr=16000, n_fft=np.int64(512), window=("kaiser", 4.0))
