@@ -183,6 +183,28 @@ def test_what_only_librosa_takes_works(rng):
     np.testing.assert_allclose(found, theirs, rtol=1e-12)
 
 
+@pytest.mark.parametrize("window", [("general_cosine", [0.5, 0.5]), np.float32(8.5)], ids=repr)
+def test_windows_that_librosa_takes_are_taken(window, rng):
+    y = rng.standard_normal(4096)
+    theirs = librosa.feature.melspectrogram(y=y, window=window)
+    with fastmel.patched_librosa():
+        found = librosa.feature.melspectrogram(y=y, window=window)
+    np.testing.assert_allclose(found, theirs, atol=1e-10 * theirs.max())
+
+
+def test_thresholds_that_librosa_takes_are_taken(rng, librosa_1):
+    y = rng.standard_normal(4096)
+
+    def rate():
+        return librosa.feature.zero_crossing_rate(
+            y, threshold=0.1, ref_magnitude=lambda magnitudes: magnitudes.max(axis=-2)
+        )
+
+    theirs = rate()
+    with fastmel.patched_librosa():
+        np.testing.assert_array_equal(rate(), theirs)
+
+
 def test_channels_share_a_peak_as_in_the_librosa_that_is_patched(rng):
     S = rng.uniform(0, 1, (2, 4, 5)) * np.array([1e-9, 1.0])[:, None, None]
     y = rng.standard_normal((2, 9000)) * np.array([[1e-5], [1.0]])

@@ -157,7 +157,8 @@ def zero_crossing_rate(
     Raises
     ------
     ParameterError
-        If `y` is no signal or shorter than a frame, or `hop_length` is not positive.
+        If `y` is no signal or shorter than a frame, `hop_length` is not positive, or the threshold
+        is not one number for all frames.
 
     Examples
     --------
@@ -199,6 +200,11 @@ def _count_crossings(
         threshold *= ref_magnitude(np.abs(windows[..., ::hop_length, :].swapaxes(-1, -2)))
     elif ref_magnitude is not None:
         threshold *= ref_magnitude
+    if np.ndim(threshold) != 0:
+        raise ParameterError(
+            f"threshold * ref_magnitude has shape {np.shape(threshold)}; give one number for all "
+            "frames"
+        )
     signals = _rows(y, y.dtype)
     counts = np.empty(signals.shape, np.int64)
     crossings(signals, float(threshold), bool(zero_pos), counts)

@@ -133,6 +133,11 @@ def test_bad_calls_fail_as_librosas(name, arguments, kwargs, error, librosa_1):
         getattr(librosa.feature, name)(*arguments, **kwargs)
 
 
+def test_a_threshold_for_each_frame_is_refused():
+    with pytest.raises(ParameterError, match=r"shape \(2,\); give one number"):
+        feature.zero_crossing_rate(Y, ref_magnitude=lambda magnitudes: magnitudes.max(axis=-2))
+
+
 @pytest.mark.parametrize("frame_length", [0, -1])
 def test_a_frame_has_samples(frame_length):
     for call in (lambda **o: feature.rms(y=Y, **o), lambda **o: feature.zero_crossing_rate(Y, **o)):
