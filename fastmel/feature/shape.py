@@ -233,7 +233,7 @@ def spectral_flatness(
 
     S, _ = _spectrogram(y, S, n_fft, hop_length, win_length, window, center, pad_mode)
     *leading, n_bins, n_frames = S.shape
-    flatness = np.empty((math.prod(leading), n_frames), np.result_type(S, 1.0))
+    flatness = np.empty((math.prod(leading), n_frames), _real_type(S))
     if S.flags.c_contiguous and S.dtype in (np.float32, np.float64):
         sums, exponents = np.empty((4, 256)), np.empty(256, np.int64)
         by_bins = S.reshape(len(flatness), n_bins, n_frames)
@@ -242,7 +242,8 @@ def spectral_flatness(
         scratch = np.empty(n_bins)
         bits = scratch.view(np.int64)
         flatnesses(_frames_of(S), float(power), float(amin), scratch, bits, flatness.reshape(-1))
-    return flatness.reshape(*leading, 1, n_frames)
+    dtype = np.result_type(S, 1.0)
+    return flatness.reshape(*leading, 1, n_frames).astype(dtype, copy=False)
 
 
 def _spectrogram(
@@ -322,9 +323,13 @@ def _shares(S: NDArray[Any]) -> NDArray[Any]:
 
 def _frames_of(S: NDArray[Any]) -> NDArray[Any]:
     """Return (frames, bins), the bins of a frame side by side in memory."""
-    real = np.float32 if S.dtype in (np.float16, np.float32) else np.float64
-    frames = np.ascontiguousarray(S.swapaxes(-1, -2), real)
+    frames = np.ascontiguousarray(S.swapaxes(-1, -2), _real_type(S))
     return frames.reshape(math.prod(S.shape[:-2]) * S.shape[-1], S.shape[-2])
+
+
+def _real_type(S: NDArray[Any]) -> type[np.float32 | np.float64]:
+    """Return the type that the kernels take `S` in."""
+    return np.float32 if S.dtype in (np.float16, np.float32) else np.float64
 
 
 def _lines(freq: NDArray[Any], S: NDArray[Any]) -> NDArray[np.float64]:

@@ -110,6 +110,14 @@ def test_what_is_not_finite(odd):
     assert_same("spectral_bandwidth", 1e-12, S=S, norm=False, centroid=np.full((1, 5), 1e3))
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.longdouble])
+def test_flatness_of_other_floating_types_has_librosas_type(dtype, rng):
+    S = rng.uniform(1, 2, (2, 33, 5)).astype(dtype)
+    for x in (S, np.asfortranarray(S)):
+        ours, theirs = (m.spectral_flatness(S=x) for m in (feature, librosa.feature))
+        np.testing.assert_allclose(ours, theirs, rtol=4e-3, strict=True)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_whole_numbers_are_magnitudes_too(name, rng):
     S = rng.integers(0, 9, (33, 5))
