@@ -53,7 +53,7 @@ def preemphasis(
     >>> preemphasis(np.array([1.0, 1.0, 2.0]), coef=0.5, zi=0.0)
     array([1. , 0.5, 1.5])
     """
-    _check_type(y)
+    y = _native(y)
     state = 2 * _first(y) - y[..., 1:2] if zi is None else _state(y, zi)
     weight = y.dtype.type(-coef)
     out = np.empty(y.shape, dtype=y.dtype)
@@ -106,7 +106,7 @@ def deemphasis(
     """
     from fastmel.kernels.pcen import one_pole
 
-    _check_type(y)
+    y = _native(y)
     out = np.empty(y.shape, dtype=y.dtype)
     shape = (*y.shape[:-1], 1)
     working = np.result_type(y.dtype, np.float64)
@@ -124,11 +124,13 @@ def deemphasis(
     return (out, state.astype(y.dtype)) if return_zf else out
 
 
-def _check_type(y: NDArray[Any]) -> None:
+def _native(y: NDArray[Any]) -> NDArray[Any]:
+    """Return a signal of a type that is filtered, in the machine's order of bytes."""
     if y.dtype.char not in "fdFD":
         raise NotImplementedError(
             f"a signal of {y.dtype} is not filtered; convert it to float32 or float64 first"
         )
+    return y.astype(y.dtype.newbyteorder("="), copy=False)
 
 
 def _first(y: NDArray[Any]) -> NDArray[Any]:

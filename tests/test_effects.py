@@ -44,6 +44,12 @@ def test_emphasis_equals_librosas(name, coef, dtype, shape, rng):
     assert_same_emphasis(name, y, coef=coef, zi=np.ones([1] * len(shape)))
 
 
+@pytest.mark.parametrize("dtype", [">f4", ">f8", ">c8", ">c16"])
+@pytest.mark.parametrize("name", EMPHASIS)
+def test_either_order_of_bytes_gives_the_machines_as_librosa(name, dtype, rng):
+    assert_same_emphasis(name, rng.standard_normal((2, 500)).astype(dtype))
+
+
 @pytest.mark.parametrize("name", EMPHASIS)
 def test_a_state_may_be_a_number(name, rng):
     assert_same_emphasis(name, rng.standard_normal(10), zi=0.25)
