@@ -124,7 +124,8 @@ def _weigh(S: NDArray[Any], bank: NDArray[Any]) -> NDArray[Any]:
     """Sum bins into bands: ``bank @ S`` without most of the bank's zeros.
 
     Eight neighbouring bands at a time share a range of bins that is narrow, and are enough work
-    for a matrix product.
+    for a matrix product. In frames with NaN or infinity the zeros have a say, as in librosa: their
+    products are NaN in every band.
     """
     n_mels, _ = bank.shape
     bands = np.zeros((*S.shape[:-2], n_mels, S.shape[-1]), np.result_type(S, bank))
@@ -134,4 +135,7 @@ def _weigh(S: NDArray[Any], bank: NDArray[Any]) -> NDArray[Any]:
         if bins.size:
             used = slice(bins[0], bins[-1] + 1)
             np.matmul(weights[:, used], S[..., used, :], out=bands[..., m : m + 8, :])
+    strange = ~np.isfinite(S).all(axis=-2)
+    if strange.any():
+        bands.swapaxes(-1, -2)[strange] = S.swapaxes(-1, -2)[strange] @ bank.T
     return bands

@@ -149,6 +149,20 @@ def test_a_spectrogram_gives_librosas_values(dtype, kwargs, rng):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * peak)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # NumPy's of 0 * inf
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+@pytest.mark.parametrize("k", [0, 20, 256])
+def test_what_is_not_finite_shows_in_all_bands_of_its_frame_as_in_librosa(k, odd, rng):
+    S = rng.uniform(0, 100, (2, 257, 9))
+    clean = melspectrogram(S=S, n_mels=40)
+    S[1, k, 4] = odd
+    ours, theirs = both(S=S, n_mels=40)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+    assert np.isnan(ours[1, :, 4]).any()
+    clean[1, :, 4] = ours[1, :, 4]
+    np.testing.assert_array_equal(ours, clean)
+
+
 @pytest.mark.parametrize(
     ("n_bins", "n_fft"), [(1025, 2048), (1025, 2049), (513, 2048), (257, None), (2, 2048), (3, 5)]
 )
