@@ -48,6 +48,8 @@ def delta(
     ------
     ParameterError
         If `width` or `order` is none of the above.
+    ValueError
+        With ``mode="interp"``, if the first or last `width` frames hold NaN or infinity.
 
     Examples
     --------
@@ -67,7 +69,9 @@ def delta(
     kwargs = {"polyorder": order} | kwargs | {"deriv": order}
     is_last = axis in (-1, data.ndim - 1)
     plain = mode == "interp" and is_last and kwargs.keys() == {"polyorder", "deriv"}
-    if plain and data.dtype in (np.float32, np.float64) and data.size:
+    plain = plain and data.dtype in (np.float32, np.float64) and data.size > 0
+    # SciPy has its own error for a fit to NaN or infinity
+    if plain and np.isfinite(data[..., :width]).all() and np.isfinite(data[..., -width:]).all():
         return _fitted(data, _fits(width, kwargs["polyorder"], order))
     from scipy.signal import savgol_filter
 

@@ -63,6 +63,20 @@ def test_delta_of_any_length_gives_librosas_values(width, order, dtype, rng):
             np.testing.assert_array_equal(x, before)
 
 
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_delta_refuses_ends_that_are_not_finite_as_librosa_does(odd):
+    for place in (3, -9):
+        data = np.ones((2, 40))
+        data[1, place] = odd
+        for library in FEATURES:
+            with pytest.raises(ValueError, match="infs or NaNs"):
+                library.delta(data)
+    data = np.ones((2, 40))
+    data[1, 20] = np.nan
+    ours, theirs = (library.delta(data) for library in FEATURES)
+    np.testing.assert_allclose(ours, theirs, atol=1e-15)
+
+
 @pytest.mark.parametrize("n_steps", [1, 2, 5])
 @pytest.mark.parametrize("delay", [1, 3, 40, -1, -3, -40])
 @pytest.mark.parametrize(
