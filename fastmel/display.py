@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import Formatter, MaxNLocator, ScalarFormatter, SymmetricalLogLocator
 from numpy.typing import ArrayLike, NDArray
 
+from fastmel.arrays import any_array
 from fastmel.convert import fft_frequencies, hz_to_mel, mel_frequencies, mel_to_hz
 from fastmel.exceptions import ParameterError
 from fastmel.frontends.config import MelConfig
@@ -55,6 +56,7 @@ _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _DB_SCALE = re.compile(rf"(dBFS|dB)(?:\[(?:(power)(?:,({_NUMBER}))?|({_NUMBER}))\])?")
 
 
+@any_array
 def specshow(
     data: NDArray[Any],
     *,
@@ -383,6 +385,7 @@ class TimeFormatter(Formatter):
         return sign + text
 
 
+@any_array
 def waveshow(
     y: NDArray[Any],
     *,
@@ -412,7 +415,7 @@ def waveshow(
     max_points : int > 0
         The most points to draw, and the most samples that are drawn one by one.
     axis : str, optional
-        The kind of time axis, as in :func:`specshow`.
+        The kind of time axis, as in :func:`specshow`, or "none" for no marks.
     offset : float
         Time of the first sample in seconds.
     marker : str or marker
@@ -443,12 +446,15 @@ def waveshow(
     Raises
     ------
     ParameterError
-        If `y` is no signal, `max_points` is not positive, or `axis` or `ax` is none of the above.
+        If `y` is no signal or empty, `max_points` is not positive, or `axis` or `ax` is none of the
+        above.
     """
     valid_audio(y)
+    if not y.size:
+        raise ParameterError(f"{y.shape=} has no samples to draw")
     if max_points <= 0:
         raise ParameterError(f"{max_points=} must be strictly positive")
-    _check_kind(axis)
+    _check_kind(None if axis == "none" else axis)
     axes = _checked_axes(ax)
     y = np.atleast_2d(y)
     times = offset + np.arange(y.shape[-1]) / float(sr)

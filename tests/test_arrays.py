@@ -216,6 +216,21 @@ def test_a_stream_of_tensors_ends_with_one(torch):
     assert isinstance(stream.flush(), np.ndarray)
 
 
+@pytest.mark.parametrize("kind", ["array", "tensor"])
+def test_arrays_of_other_libraries_are_drawn(kind, torch):
+    display = pytest.importorskip("fastmel.display")
+    from matplotlib.figure import Figure
+
+    make = WithArray if kind == "array" else torch.from_numpy
+    theirs, ours = Figure().add_subplot(), Figure().add_subplot()
+    mesh = display.specshow(make(S), x_coords=make(np.arange(12.0)), ax=ours)
+    expected = display.specshow(S, x_coords=np.arange(12.0), ax=theirs)
+    np.testing.assert_array_equal(mesh.get_array(), expected.get_array())
+    np.testing.assert_array_equal(mesh.get_coordinates(), expected.get_coordinates())
+    wave, expected = display.waveshow(make(Y), ax=ours), display.waveshow(Y, ax=theirs)
+    np.testing.assert_array_equal(wave.steps.get_xydata(), expected.steps.get_xydata())
+
+
 def test_memory_is_shared_with_tensors(torch):
     y = torch.from_numpy(Y.copy())
     assert np.shares_memory(arrays.as_numpy(y), y.numpy())

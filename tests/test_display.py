@@ -308,6 +308,7 @@ def test_without_axes_pyplots_are_used(rng):
         {"max_points": 100, "where": "mid", "color": "r"},
         {"max_points": 900, "transpose": True},
         {"axis": None, "marker": ".", "label": "signal"},
+        {"axis": "none"},
         {"axis": "lag", "max_points": 333, "alpha": 0.3},
     ],
     ids=repr,
@@ -388,6 +389,7 @@ BAD_CALLS = [
     ("waveshow", (DATA[0],), {"ax": 3}, ParameterError),
     ("waveshow", (DATA[0].astype(int),), {}, ParameterError),
     ("waveshow", (DATA[0] * np.nan,), {}, ParameterError),
+    ("waveshow", (DATA[0, :0],), {}, ParameterError),
     ("waveshow", (DATA[0],), {"axis": "nonsense"}, ParameterError),
 ]
 
