@@ -40,7 +40,8 @@ def mel(
     """Create a mel filter bank: triangles that sum FFT bins into mel bands.
 
     Band ``m`` rises from the centre of band ``m - 1`` to its own and falls to the next one's. The
-    weights are computed in double precision and rounded once, so they are librosa's bit for bit.
+    weights are computed in double precision and rounded once, so they are librosa's bit for bit;
+    but bands without width (``fmin == fmax``) are 0 here, and NaN in librosa.
     Arguments may be given by position too, as librosa took them before 0.10.
 
     Parameters
