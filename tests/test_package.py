@@ -1,6 +1,7 @@
 """What `import fastmel` promises: a light import, public names that exist, types, one version."""
 
 import ast
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -66,3 +67,10 @@ def test_type_checkers_see_what_is_imported_lazily():
     seen = {(node.module, name.name) for node in block.body for name in node.names}
     homes = {(f"fastmel.{module}", name) for name, module in fastmel._HOME.items()}
     assert seen == homes | {("fastmel", module) for module in fastmel._MODULES}
+
+
+def test_the_kernels_say_what_each_file_serves():
+    folder = files("fastmel.kernels")
+    listed = re.findall(r"^- ``(\w+)``:", folder.joinpath("__init__.py").read_text(), re.MULTILINE)
+    names = [file.name for file in folder.iterdir() if file.name.endswith(".py")]
+    assert listed == sorted(name.removesuffix(".py") for name in names if name[0] != "_")
