@@ -180,7 +180,7 @@ def test_what_is_no_signal_there_is_refused(rng):
         with pytest.raises(fastmel.ParameterError, match="must be at least one-dimensional"):
             transform(given)
     for y in (scalar, Array(noise(rng, 2, 100)), noise(rng, 2, 100)):  # as of NumPy's arrays
-        with pytest.raises(fastmel.ParameterError, match="of the batch has shape .* one axis"):
+        with pytest.raises(fastmel.ParameterError, match=r"of the batch has shape .* one axis"):
             transform.batch([y])
 
 
