@@ -200,6 +200,7 @@ def _transforms(args: argparse.Namespace) -> tuple[float | None, Callable[[float
         if args.frontend is not None:
             if options.get("sr", 0) is None:
                 raise _Refused("--sr native leaves no rate for --frontend; give HZ or leave it out")
+            fastmel.frontends.preset(args.frontend, **options)  # refuses "name" and "engine", too
             frontend = fastmel.frontend(args.frontend, engine=args.engine, **options)
             return frontend.sample_rate, lambda sr: frontend
         rate = options.pop("sr", 22050)

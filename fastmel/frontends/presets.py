@@ -31,7 +31,7 @@ _EPSILON = 2.0**-23
 _PRESETS: dict[str, Callable[..., MelConfig]] = {}
 
 
-def frontend(name: str, /, *, engine: str = "auto", **overrides: Any) -> MelSpectrogram:
+def frontend(name: str, *, engine: str = "auto", **overrides: Any) -> MelSpectrogram:
     """Return the front end of a known model.
 
     Parameters

@@ -13,6 +13,10 @@ import fastmel
 OWN = {
     "MelConfig",
     "MelSpectrogram",
+    "corpus.extract",
+    "corpus.finalize",
+    "corpus.load_plan",
+    "corpus.run_shard",
     "display.save_mel",
     "display.waveplot",
     "frontend",
