@@ -515,8 +515,8 @@ def _pass_of(layout: Layout, at: int, stride: int, read: Any) -> Any:
     return one_pass
 
 
-def _last_pass_of(layout: Layout, read: Any) -> Any:
-    """Make the last pass, which goes on to the powers of all bins.
+def _last_pass_of(layout: Layout, read: Any, first_turn: int) -> Any:
+    """Make the last pass, which goes on to the powers of all bins by the twiddles that are left.
 
     A thread has a butterfly and its mirror, and so both points that a pair of bins is made of.
     """
@@ -524,7 +524,7 @@ def _last_pass_of(layout: Layout, read: Any) -> Any:
     radix, n_rounds = layout.radices[-1], layout.n_rounds(len(layout.radices) - 1)
     n_butterflies, n_zeros = n_points // radix, cuda_layout.STEPS
     n_units, n_values = (n_butterflies // 2 + 1) * n_frames, n_rounds * 2 * radix
-    first_turn, dft = len(cuda_layout.turns(layout)) - n_points, _DFTS[radix]
+    dft = _DFTS[radix]
     is_power, is_magnitude = layout.power == 2, layout.power == 1
     offset, exponent = F32(layout.power_offset), F32(layout.power / 2)
 
@@ -594,7 +594,7 @@ def _fft_of(layout: Layout) -> Any:
             read = _points_of(layout, radix, stride, first_turn)
             first_turn += (radix - 1) * stride
         if at + 1 == len(layout.radices):
-            steps.append(_last_pass_of(layout, read))
+            steps.append(_last_pass_of(layout, read, first_turn))
         else:
             steps.append(_pass_of(layout, at, stride, read))
         stride *= radix

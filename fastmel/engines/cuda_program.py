@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Program"]
 
-F32, I32 = np.float32, np.int32
+F32 = np.float32
 
 #: signals of a launch
 _MOST_ROWS = 65535
