@@ -108,8 +108,8 @@ def check_settings(
     ParameterError
         If there is no such front end, format or option, or it cannot be made.
     """
+    from fastmel.engines.plan import mel_plan
     from fastmel.frontends import preset
-    from fastmel.frontends.transform import transform_for
 
     if format not in FORMATS:
         raise ParameterError(f"format={format!r} is not one of {', '.join(FORMATS)}")
@@ -125,7 +125,7 @@ def check_settings(
     if config.dtype is None:
         raise ParameterError("dtype=None is no type of the output; give float32 or float16")
     try:
-        transform_for(config)
+        mel_plan(config)
     except (TypeError, ValueError, MemoryError) as error:
         raise ParameterError(f"{frontend} cannot be made with these options: {error}") from error
     return {
