@@ -6,7 +6,8 @@ and use no operations of warps, so that the CUDA simulator runs them as they are
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -31,7 +32,10 @@ try:
 except ImportError as error:
     raise ParameterError(_NO_PACKAGE) from error
 
-__all__ = ["IS_SIMULATED", "check", "cuda", "describe", "device", "exported", "kernel", "memory_of"]
+__all__ = [
+    "IS_SIMULATED", "check", "cuda", "describe", "device", "device_at", "exported", "kernel",
+    "memory_of", "on_gpu",
+]  # fmt: skip
 
 
 def device(function: Callable[..., Any]) -> Any:
@@ -157,6 +161,18 @@ def _driver_version() -> tuple[int, int]:
     if result != driver.CUresult.CUDA_SUCCESS:
         raise OSError(result.name)
     return number // 1000, number % 1000 // 10
+
+
+@contextmanager
+def on_gpu(number: int) -> Iterator[None]:
+    """Make a GPU the current one, and after it the one that was."""
+    before = cuda.current_context()
+    try:
+        with cuda.gpus[number]:
+            yield
+    finally:
+        if cuda.gpus.current is None:  # numba-cuda 0.30 loses it at the first use of another GPU
+            before.push()
 
 
 def memory_of(x: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastmel.exceptions import ParameterError
 
-from .cuda import cuda, device_at, exported, memory_of
+from .cuda import cuda, device_at, exported, memory_of, on_gpu
 
 __all__ = [
     "PER_THREAD",
@@ -77,7 +77,7 @@ class DeviceArray:
                 "a DeviceArray lends its own memory, on its GPU and without a copy; copy what you "
                 "take, or call copy_to_host()"
             )
-        with cuda.gpus[self._device]:
+        with on_gpu(self._device):
             if stream != -1:  # the taker's work must wait for ours
                 self._ready.synchronize()
             return exported(self, stream=-1, max_version=max_version)
@@ -88,7 +88,7 @@ class DeviceArray:
 
     def copy_to_host(self) -> Any:
         """Return the values as a NumPy array."""
-        with cuda.gpus[self._device]:
+        with on_gpu(self._device):
             self._ready.synchronize()
             return self._memory.copy_to_host()
 

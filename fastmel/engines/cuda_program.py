@@ -21,7 +21,7 @@ from fastmel.arrays import is_on_gpu
 from fastmel.exceptions import ParameterError
 
 from . import cuda_layout
-from .cuda import IS_SIMULATED, check, cuda
+from .cuda import IS_SIMULATED, check, cuda, on_gpu
 from .cuda_arrays import (
     PER_THREAD,
     DeviceArray,
@@ -166,7 +166,7 @@ class Program:
         device, *others = {device_of(array) for array in arrays}
         if others:
             raise ParameterError("the arrays of a call must be on one GPU, and these are not")
-        with _told_plainly(), cuda.gpus[device], _lock:
+        with _told_plainly(), on_gpu(device), _lock:
             number = stream_number(signals[0])
             for other in {stream_number(array) for array in arrays} - {number}:
                 stream_by_number(other).synchronize()

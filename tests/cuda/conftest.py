@@ -1,6 +1,8 @@
-"""What tests of the GPU share: where they can run, and small blocks for the simulator."""
+"""What tests of the GPU share: where they can run, small blocks for the simulator, and checks of
+the emulator."""
 
 import pytest
+from emulator import driver
 
 from fastmel.engines import cuda, cuda_ending, cuda_layout, cuda_program
 
@@ -27,3 +29,19 @@ def simulator(monkeypatch):
         return self.fn(*args) if self._device else launch(self, *args)
 
     monkeypatch.setattr(FakeCUDAKernel, "__call__", call)
+
+
+@pytest.fixture
+def simulator_or_emulator(request):
+    """Whichever there is; blocks of the usual size in the emulator."""
+    if driver is None:
+        request.getfixturevalue("simulator")
+
+
+@pytest.fixture(autouse=True)
+def _emulator_has_all_that_was_asked():
+    yield
+    if driver is not None:
+        failures, driver.failures[:] = driver.failures[:], []
+        assert not failures
+        assert not driver.missing

@@ -1,7 +1,10 @@
-"""The GPU engine on a GPU, against the reference; skipped where there is none."""
+"""The GPU engine on a GPU, or on an emulated one (see emulator), against the reference."""
 
 import os
+import subprocess
+import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -53,10 +56,14 @@ def test_the_reference_within_the_budget_of_the_cpu(rng, speech, music, name):
         assert (np.abs(found - expected)[loud] <= 1e-3).all(), kind
 
 
+def rms(x):
+    return np.sqrt((np.float64(x) ** 2).mean())
+
+
 @pytest.mark.parametrize("name", frontends.names())
 def test_front_ends_of_signals_of_many_lengths(rng, speech, name):
     transform = fastmel.frontend(name, engine="cuda")
-    reference = fastmel.frontend(name, engine="reference")
+    cpu, reference = fastmel.frontend(name), fastmel.frontend(name, engine="reference")
     sr = transform.sample_rate
     signals = [speech(sr, seconds) for seconds in (0.2, 1.0, 3.17)]
     signals += [(0.1 * rng.standard_normal(n)).astype(np.float32) for n in (5000, 20001)]
@@ -65,8 +72,9 @@ def test_front_ends_of_signals_of_many_lengths(rng, speech, name):
         np.testing.assert_array_equal(transform(y), found)  # alone and in company
         expected = reference(y.astype(float))
         assert found.shape == expected.shape
-        assert np.sqrt(((found - expected) ** 2).mean()) <= 1e-4
-        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-2)
+        # silence has logarithms of rounding errors: no more of them than on the CPU
+        allowed = 1e-5 + 3 * rms(cpu(y) - expected)
+        assert rms(found - expected) <= allowed
 
 
 def test_parts_on_two_streams_agree_with_single_calls(rng):
@@ -102,6 +110,132 @@ def test_arrays_of_other_libraries(rng, package):
     assert type(found) is type(there) or package == "cupy"
     out = library.empty_like(back)
     assert transform(there, out=out) is out
+
+
+class Array:
+    """Another library's array: memory there, and the stream on which it is ready."""
+
+    def __init__(self, values, stream):
+        self.values, self.stream = values, stream
+
+    shape = property(lambda self: self.values.shape)
+    dtype = property(lambda self: self.values.dtype)
+
+    @property
+    def __cuda_array_interface__(self):
+        return self.values.__cuda_array_interface__ | {"stream": self.stream}
+
+
+class Lender:
+    """Another library's array that has DLPack only."""
+
+    def __init__(self, values):
+        self.values = values
+
+    shape = property(lambda self: self.values.shape)
+    dtype = property(lambda self: self.values.dtype)
+
+    def __dlpack_device__(self):
+        return 2, cuda.device_at(self.values.__cuda_array_interface__["data"][0])
+
+    def __dlpack__(self, stream=None, **options):
+        return cuda.exported(self.values, **options)
+
+
+def test_dlpack_in_and_out(rng):
+    transform = fastmel.MelSpectrogram(log="db", top_db=60, engine="cuda")
+    y = rng.standard_normal((2, 9000)).astype(np.float32)
+    expected = transform(y)
+    found = transform(Lender(cuda.cuda.to_device(y)))
+    np.testing.assert_array_equal(found.copy_to_host(), expected)
+    taken = cuda.memory_of(found)
+    assert (taken.shape, taken.dtype, taken.readonly) == (found.shape, np.float32, False)
+    assert taken.ptr == found.__cuda_array_interface__["data"][0]
+    out = cuda.cuda.device_array(expected.shape, np.float32)
+    lender = Lender(out)
+    assert transform([Lender(cuda.cuda.to_device(y))], out=None)[0].shape == expected.shape
+    assert transform(Lender(cuda.cuda.to_device(y)), out=lender) is lender
+    np.testing.assert_array_equal(out.copy_to_host(), expected)
+
+
+def test_samples_that_are_still_on_their_way_on_a_stream_of_their_own(rng):
+    from cuda.bindings import driver
+
+    transform = fastmel.frontend("whisper", engine="cuda")
+    y = (0.1 * rng.standard_normal(20000)).astype(np.float32)
+    expected, pinned = transform(y), cuda.cuda.pinned_array(y.shape, np.float32)
+    there = cuda.cuda.device_array(y.shape, np.float32)
+    pinned[:] = y
+    _, handle = driver.cuStreamCreate(driver.CUstream_flags.CU_STREAM_NON_BLOCKING)
+    there.copy_to_device(pinned, stream=cuda.cuda.external_stream(int(handle)))
+    found = transform(Array(there, int(handle)))
+    assert found.__cuda_array_interface__["stream"] == int(handle)
+    np.testing.assert_array_equal(found.copy_to_host(), expected)
+    # lists of what is on several streams
+    other = cuda.cuda.device_array(y.shape, np.float32)
+    other.copy_to_device(pinned, stream=cuda.cuda.default_stream())
+    for found in transform([Array(there, int(handle)), Array(other, 1)]):
+        np.testing.assert_array_equal(found.copy_to_host(), expected)
+
+
+def test_threads_do_not_disturb_each_other(rng):
+    transform = fastmel.frontend("whisper", engine="cuda")
+    signals = [(0.1 * rng.standard_normal(n)).astype(np.float32) for n in range(4000, 12000, 1000)]
+    expected = [transform(y) for y in signals]
+
+    def compute(i):
+        y = signals[i]
+        if i % 2:
+            return transform(Array(cuda.cuda.to_device(y), 2)).copy_to_host()
+        return transform(y)
+
+    with ThreadPoolExecutor(4) as pool:
+        for found, of_one in zip(pool.map(compute, range(len(signals))), expected, strict=True):
+            np.testing.assert_array_equal(found, of_one)
+
+
+def test_the_gpu_that_has_the_samples_computes_and_the_current_one_stays():
+    if len(cuda.cuda.gpus) < 2:
+        pytest.skip("there is one GPU only")
+    command = [sys.executable, "-c", TWO_GPUS]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
+
+
+#: in a process of its own: it is about what a GPU's first use does
+TWO_GPUS = """
+import emulator
+import numpy as np
+from cuda.bindings import driver
+from numba import cuda
+import fastmel
+
+def on_second(y):  # not by Numba, whose first use of it is to be fastmel's
+    _, context = driver.cuDevicePrimaryCtxRetain(1)
+    driver.cuCtxPushCurrent(context)
+    _, address = driver.cuMemAlloc(y.nbytes)
+    driver.cuMemcpyHtoD(address, y.ctypes.data, y.nbytes)
+    driver.cuCtxPopCurrent()
+    interface = {"shape": y.shape, "typestr": y.dtype.str, "version": 3}
+    Array = type("Array", (), {"shape": y.shape, "dtype": y.dtype})
+    Array.__cuda_array_interface__ = interface | {"data": (int(address), False)}
+    return Array()
+
+transform = fastmel.MelSpectrogram(log="db", top_db=60, engine="cuda")
+y = np.random.default_rng(0).standard_normal(9000).astype(np.float32)
+there = [cuda.to_device(y), on_second(y)]
+for number in (1, 0):
+    found = transform(there[number])
+    assert found.__dlpack_device__() == (2, number)
+    assert cuda.gpus.current.id == 0
+    np.testing.assert_array_equal(found.copy_to_host(), transform(y))
+    assert cuda.gpus.current.id == 0
+try:
+    transform(there)
+except fastmel.ParameterError as error:
+    assert "must be on one GPU" in str(error)
+else:
+    raise AssertionError("arrays on two GPUs were taken")
+"""
 
 
 def test_a_forked_child_is_told_so():

@@ -1,7 +1,8 @@
-"""The GPU's kernels in Numba's CUDA simulator, against the reference in float64.
+"""The GPU's kernels without a GPU, against the reference in float64.
 
-Set NUMBA_ENABLE_CUDASIM=1 to run them; no GPU and no package for CUDA is needed. Blocks are small
-(see conftest.py), but for one.
+With NUMBA_ENABLE_CUDASIM=1 Numba's CUDA simulator runs them, which needs no package for CUDA;
+blocks are small there (see conftest.py), but for one. With EMULATED_GPU=1 it is what they are
+compiled to that runs.
 """
 
 import numpy as np
@@ -12,7 +13,7 @@ from fastmel import frontends
 from fastmel.engines import cuda_layout, cuda_line
 
 pytestmark = [
-    pytest.mark.usefixtures("simulator"),
+    pytest.mark.usefixtures("simulator_or_emulator"),
     pytest.mark.filterwarnings("ignore:Empty filters"),
 ]
 
@@ -71,7 +72,7 @@ def test_front_ends(rng, name):
     assert_near(config, [noise(rng, n) for n in lengths(config)])
 
 
-def test_a_block_as_it_is_on_a_gpu(rng, monkeypatch):
+def test_a_block_as_it_is_on_a_gpu(rng, simulator, monkeypatch):
     monkeypatch.undo()  # 416 threads and 16 frames at once
     transform = fastmel.frontend("whisper", engine="cuda")
     assert transform._program.layout.n_threads == 416
@@ -255,7 +256,7 @@ def test_a_stream_is_refused():
         fastmel.MelSpectrogram(engine="cuda").stream()
 
 
-def test_the_kernels_touch_the_places_that_the_model_knows(rng, monkeypatch):
+def test_the_kernels_touch_the_places_that_the_model_knows(rng, simulator, monkeypatch):
     """The places that passes write to, recorded, are those of test_layout.py's model."""
     recorded = set()
 

@@ -1,0 +1,195 @@
+"""The emulated GPU: what it computes is right, and what no GPU forgives, it does not, either."""
+
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+from emulator import driver
+
+import fastmel
+from fastmel.engines import cuda
+
+pytestmark = [
+    pytest.mark.skipif(driver is None, reason="set EMULATED_GPU=1"),
+    pytest.mark.filterwarnings("ignore:Grid size"),
+]
+
+N = 64
+
+
+@pytest.fixture
+def violations():
+    """Run something that the emulator refuses; what it says."""
+
+    def of(call):
+        with pytest.raises(Exception, match="LAUNCH_FAILED"):  # noqa: PT012
+            call()
+            cuda.cuda.synchronize()  # launches do not wait
+        return str(driver.failures.pop())
+
+    return of
+
+
+def launched(function, *arrays):
+    """Run a function on a block of N threads; what it leaves in the last array."""
+    there = [cuda.cuda.to_device(array) for array in arrays]
+    cuda.kernel(N)(function)[1, N](*there)
+    return there[-1].copy_to_host()
+
+
+OPERATIONS = {
+    "sum": (lambda a, b: a + b, "i4 i8 u4 f4"),
+    "difference": (lambda a, b: a - b, "i4 i8 u4 f4"),
+    "product": (lambda a, b: a * b, "i4 i8 u4 f4"),
+    "sum of products": (lambda a, b: a * b + a, "i4 f4"),
+    "quotient": (lambda a, b: a // b, "u4"),
+    "remainder": (lambda a, b: a % b, "u4"),
+    "smaller": (lambda a, b: min(a, b), "i4 i8 u4 f4"),
+    "larger": (lambda a, b: max(a, b), "i4 i8 u4 f4"),
+    "magnitude": (lambda a, b: abs(a), "i4 i8 f4"),
+    "bits": (lambda a, b: (a & b) | (a ^ ~b), "i4 i8 u4"),
+    "shifts": (lambda a, b: (a << 3) + (b >> 2), "i4 i8 u4"),
+    "choice": (lambda a, b: a if a < b else -b, "i4 i8 f4"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [(name, d) for name, (_, ds) in OPERATIONS.items() for d in ds.split()]
+)
+def test_operations_are_numpy_s(rng, name, dtype):
+    operation = OPERATIONS[name][0]
+    compute = cuda.device(operation)
+
+    def kernel(a, b, out):
+        i = cuda.cuda.threadIdx.x
+        out[i] = compute(a[i], b[i])
+
+    values = (
+        rng.integers(-(10**6), 10**6, (2, N)) if dtype != "u4" else rng.integers(1, 10**6, (2, N))
+    )
+    a, b = values.astype(dtype)
+    if dtype == "f4":
+        a, b = rng.standard_normal((2, N)).astype(dtype)
+    with np.errstate(over="ignore"):
+        expected = np.array([operation(x, y) for x, y in zip(a, b, strict=True)])
+    found = launched(kernel, a, b, np.zeros(N, dtype))
+    if dtype == "f4":
+        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
+    else:
+        np.testing.assert_array_equal(found, expected.astype(dtype))
+
+
+def test_threads_that_part_meet_again():
+    def kernel(out):
+        i = cuda.cuda.threadIdx.x
+        total = 0
+        for k in range(i):
+            if k & 1:
+                total += k
+        out[i] = total
+
+    expected = [sum(k for k in range(i) if k & 1) for i in range(N)]
+    np.testing.assert_array_equal(launched(kernel, np.zeros(N, np.int64)), expected)
+
+
+def test_addresses_outside_of_what_is_allocated(violations):
+    def kernel(out):
+        out[cuda.cuda.threadIdx.x + N - 3] = 1
+
+    assert "not allocated" in violations(lambda: launched(kernel, np.zeros(N, np.float32)))
+
+
+def test_addresses_that_are_not_aligned(violations):
+    class Array:
+        __cuda_array_interface__ = None
+
+    there, odd = cuda.cuda.to_device(np.zeros(N + 1, np.float32)), Array()
+    interface = there.__cuda_array_interface__
+    odd.__cuda_array_interface__ = interface | {
+        "shape": (N,), "data": (interface["data"][0] + 2, False)
+    }  # fmt: skip
+
+    def kernel(out):
+        out[cuda.cuda.threadIdx.x] = 1
+
+    assert "not aligned" in violations(
+        lambda: cuda.kernel(N)(kernel)[1, N](cuda.cuda.as_cuda_array(odd))
+    )
+
+
+def test_what_two_threads_use_with_no_barrier_between_them(violations):
+    def kernel(out):
+        shared = cuda.cuda.shared.array(N, np.float32)
+        i = cuda.cuda.threadIdx.x
+        shared[i] = i
+        out[i] = shared[N - 1 - i]
+
+    def ordered(out):
+        shared = cuda.cuda.shared.array(N, np.float32)
+        i = cuda.cuda.threadIdx.x
+        shared[i] = i
+        cuda.cuda.syncthreads()
+        out[i] = shared[N - 1 - i]
+
+    out = np.zeros(N, np.float32)
+    assert "read beside a write" in violations(lambda: launched(kernel, out))
+    np.testing.assert_array_equal(launched(ordered, out), np.arange(N)[::-1])
+
+
+def test_blocks_that_use_what_others_write(violations):
+    def kernel(out):
+        i = cuda.cuda.threadIdx.x
+        out[i] = cuda.cuda.blockIdx.x
+
+    out = cuda.cuda.to_device(np.zeros(N, np.float32))
+    assert "written beside" in violations(lambda: cuda.kernel(N)(kernel)[3, N](out))
+
+
+def test_shared_memory_that_nobody_has_written(violations):
+    def kernel(out):
+        shared = cuda.cuda.shared.array(N, np.float32)
+        i = cuda.cuda.threadIdx.x
+        if i < N - 1:
+            shared[i] = 1
+        cuda.cuda.syncthreads()
+        out[i] = shared[i]
+
+    assert "before it is written" in violations(lambda: launched(kernel, np.zeros(N, np.float32)))
+
+
+@pytest.mark.parametrize("name", ["whisper", None])
+def test_the_line_needs_each_of_its_barriers(rng, name, violations, monkeypatch):
+    transform = (
+        fastmel.frontend(name, engine="cuda")
+        if name
+        else fastmel.MelSpectrogram(log="db", engine="cuda")
+    )
+    y = rng.standard_normal(40000).astype(np.float32)
+    before = set(driver.programs)
+    transform(y)
+    (line,) = (kernel for kernel in driver.programs if "line" in kernel and kernel not in before)
+    whole = driver.programs[line]
+    n_barriers = whole.count("bar.sync")
+    assert n_barriers > 8
+    for i in range(n_barriers):
+        parts = re.split(r"bar\.sync\s+0;", whole)
+        less = "bar.sync 0;".join(parts[: i + 1]) + "bar.sync 0;".join(parts[i + 1 :])
+        monkeypatch.setitem(driver.programs, line, less)
+        assert "beside" in violations(lambda: transform(y))
+
+
+#: PTX instructions of a warp for each frame
+BUDGETS = {"whisper": 1600, "kaldi": 3000, "hifigan": 2500}
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_warps_keep_to_their_budgets(rng, name, monkeypatch):
+    transform = fastmel.frontend(name, layout="mels_first", engine="cuda")
+    y = rng.standard_normal(transform.sample_rate).astype(np.float32)
+    monkeypatch.setattr(driver, "counts", Counter())
+    n_frames, counts = transform(y).shape[-1], driver.counts
+    assert counts["instructions"] <= BUDGETS[name] * n_frames
+    assert counts["ways"] <= 2  # of conflicts of banks, anywhere
+    assert counts["cycles"] <= 1.15 * counts["accesses"]
+    assert counts["sectors"] <= 2 * counts["requests"]  # neighbours read neighbours
