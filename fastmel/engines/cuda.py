@@ -6,6 +6,7 @@ and use no operations of warps, so that the CUDA simulator runs them as they are
 """
 
 import os
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -16,6 +17,7 @@ from typing import Any
 from numba.core import config
 
 from fastmel.exceptions import ParameterError
+from fastmel.kernels.jit import KernelCache, identify
 
 #: whether kernels run in Numba's simulator
 IS_SIMULATED = bool(config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
@@ -51,7 +53,32 @@ def kernel(n_threads: int, n_at_once: int = 1536) -> Callable[[Callable[..., Non
     if IS_SIMULATED:
         return lambda function: cuda.jit(function)
     bounds = n_threads, min(max(n_at_once // n_threads, -(-1024 // n_threads)), 16)
-    return lambda function: cuda.jit(function, launch_bounds=bounds, lto=False)
+
+    def compiled(function: Callable[..., None]) -> Any:
+        dispatcher = cuda.jit(function, launch_bounds=bounds, lto=False)
+        if _IS_NUMBA:
+            dispatcher._cache = _GpuCache(f"{identify(function)} {bounds}")
+        return dispatcher
+
+    return compiled
+
+
+class _GpuCache(KernelCache):
+    """Where numba-cuda's kernels are kept between processes, as those for the CPU are."""
+
+    def _surroundings(self) -> tuple[object, ...]:
+        packages = _package(), version("cuda-bindings")
+        return *packages, cuda.get_current_device().compute_capability
+
+    def _packed(self, kernel: Any) -> bytes:
+        from numba.cuda.serialize import dumps
+
+        return bytes(dumps(kernel._reduce_states()))
+
+    def _unpacked(self, data: bytes, target_context: Any) -> Any:
+        from numba.cuda.dispatcher import _Kernel
+
+        return _Kernel._rebuild(**pickle.loads(data))
 
 
 # is there a GPU?

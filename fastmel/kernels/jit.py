@@ -42,7 +42,9 @@ from numba.core.serialize import dumps
 
 from fastmel import __version__
 
-__all__ = ["CacheWarning", "cache_directory", "cpu_name", "jit", "simd_width"]
+__all__ = [
+    "CacheWarning", "KernelCache", "cache_directory", "cpu_name", "identify", "jit", "simd_width"
+]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -103,27 +105,27 @@ def _kernel(function: F, fastmath: bool) -> F:
     # Two kernels of one factory differ in their closures only, but Numba names their machine code
     # by qualified name, argument types and a per-process counter. Compiled by two processes and
     # loaded by a third they can carry the same symbol, and one would run in place of the other.
-    identity = hashlib.sha256(_identify(function).encode()).hexdigest()
+    identity = hashlib.sha256(identify(function).encode()).hexdigest()
     if "<locals>" in function.__qualname__:
         function.__qualname__ += f".{identity[:12]}"
     kernel: Any = numba.njit(
         nogil=True, error_model="numpy", fastmath=set(_FASTMATH) if fastmath else False
     )(function)
-    kernel._cache = _KernelCache(f"{identity} {fastmath}")
+    kernel._cache = _CpuCache(f"{identity} {fastmath}")
     return kernel  # type: ignore[no-any-return]
 
 
-def _identify(value: Any) -> str:
+def identify(value: Any) -> str:
     """Describe a function, or a value that one closes over, in the same words in every process."""
     value = unwrap(value)  # kernels and intrinsics wrap the function that they were made of
     if isinstance(value, FunctionType):
         code = value.__code__
-        closure = [_identify(cell.cell_contents) for cell in value.__closure__ or ()]
+        closure = [identify(cell.cell_contents) for cell in value.__closure__ or ()]
         # The sources are hashed once for all; this is for functions of one name in one module.
         place = (value.__module__, value.__qualname__, code.co_firstlineno, code.co_code)
         return repr((place, [c for c in code.co_consts if isinstance(c, _PLAIN)], closure))
     if isinstance(value, tuple):
-        return repr([_identify(item) for item in value])
+        return repr([identify(item) for item in value])
     if isinstance(value, type):
         return f"{value.__module__}.{value.__qualname__}"
     if isinstance(value, _PLAIN):
@@ -228,8 +230,10 @@ def _hash_sources() -> str:
 _SOURCES = _hash_sources()
 
 
-class _KernelCache(NullCache):
+class KernelCache(NullCache):
     """What Numba asks for a kernel's compiled signatures, and gives them to.
+
+    What is kept of one, and what else decides the code, is a subclass's.
 
     Parameters
     ----------
@@ -242,43 +246,69 @@ class _KernelCache(NullCache):
 
     @property
     def cache_path(self) -> str | None:
+        """Where Numba says that compiled kernels are."""
         directory = cache_directory()
         return None if directory is None else str(directory)
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
+        """Return what was compiled for a signature; None if it cannot be found or read."""
         name = self._file_name(signature)
         for directory in _directories():
             # Unpickling can raise anything, and whatever it is, compiling afresh is the answer.
             with contextlib.suppress(Exception):
-                parts = pickle.loads(_read(directory, name))
-                # All that finished code needs of Numba. What compiling needs would take 0.2 to
-                # 0.4 s to load, and the compiler itself asks for it when it is called.
-                rtsys.initialize(target_context)
-                return CompileResult._rebuild(target_context, *parts)  # type: ignore[no-untyped-call]
+                return self._unpacked(_read(directory, name), target_context)
         return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
+        """Keep what was compiled for a signature; warn once if that cannot be done."""
         directories = _directories()
-        if not directories or result.lifted or result.library.has_dynamic_globals:
+        if not directories or not self._can_be_kept(result):
             return
         name = self._file_name(signature)
         failures = []
         for directory in directories:
             try:
-                _write(directory, name, dumps(result._reduce()))  # type: ignore[no-untyped-call]
+                _write(directory, name, self._packed(result))
                 return
             except Exception as error:  # here too, the kernel itself is ready and right
                 failures.append(error)
         _warn_once(directories[0].parent, failures[0])
 
     def _file_name(self, signature: Any) -> str:
-        key = (
-            self._identity,
-            str(signature),
-            _TARGET,
-            [vars(config)[name] for name in _SETTINGS],
-        )
+        key = self._identity, str(signature), *self._surroundings()
         return hashlib.sha256(repr(key).encode()).hexdigest()[:40]
+
+    def _surroundings(self) -> tuple[object, ...]:
+        raise NotImplementedError
+
+    def _can_be_kept(self, result: Any) -> bool:
+        return True
+
+    def _packed(self, result: Any) -> bytes:
+        raise NotImplementedError
+
+    def _unpacked(self, data: bytes, target_context: Any) -> Any:
+        raise NotImplementedError
+
+
+class _CpuCache(KernelCache):
+    """That of a kernel for the CPU."""
+
+    def _surroundings(self) -> tuple[object, ...]:
+        return _TARGET, [vars(config)[name] for name in _SETTINGS]
+
+    def _can_be_kept(self, result: Any) -> bool:
+        return not (result.lifted or result.library.has_dynamic_globals)
+
+    def _packed(self, result: Any) -> bytes:
+        return bytes(dumps(result._reduce()))  # type: ignore[no-untyped-call]
+
+    def _unpacked(self, data: bytes, target_context: Any) -> Any:
+        parts = pickle.loads(data)
+        # All that finished code needs of Numba. What compiling needs would take 0.2 to 0.4 s to
+        # load, and the compiler itself asks for it when it is called.
+        rtsys.initialize(target_context)
+        return CompileResult._rebuild(target_context, *parts)  # type: ignore[no-untyped-call]
 
 
 def _read(directory: Path, name: str) -> bytes:

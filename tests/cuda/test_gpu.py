@@ -238,6 +238,33 @@ else:
 """
 
 
+#: in processes of their own: what the first compiles, the second loads
+KEPT = """
+import emulator
+import numpy as np
+import fastmel
+from fastmel.engines import cuda_ending, cuda_line
+transform = fastmel.frontend("whisper", engine="cuda")
+y = np.random.default_rng(0).standard_normal(9000).astype(np.float32)
+found = transform(y)
+program = transform._program
+kernels = cuda_line.line_of(program.layout), cuda_ending.finish_of(program.ending)
+print(sum(sum(kernel.stats.cache_hits.values()) for kernel in kernels), found.sum())
+"""
+
+
+def test_compiled_kernels_are_found_by_the_next_process(tmp_path):
+    paths = {"PYTHONPATH": os.pathsep.join(sys.path), "FASTMEL_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", KEPT]
+    first, second = (
+        subprocess.run(command, check=True, env=os.environ | paths, stdout=subprocess.PIPE)
+        for _ in range(2)
+    )
+    (n_first, sum_first), (n_second, sum_second) = first.stdout.split(), second.stdout.split()
+    assert (int(n_first), int(n_second)) == (0, 2)
+    assert sum_first == sum_second
+
+
 def test_a_forked_child_is_told_so():
     transform = fastmel.MelSpectrogram(engine="cuda")
     transform(np.zeros(4000, dtype=np.float32))

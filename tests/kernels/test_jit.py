@@ -345,7 +345,7 @@ def test_closures_are_told_apart():
         def function():
             return value
 
-        return jit_module._identify(function)
+        return jit_module.identify(function)
 
     values = (1, 1.0, True, "1", None, (1,), ((1,),), (1, 1), np.float32(1), np.dtype("f4"))
     functions = (np.float32, make(1), make(2), jit(lambda x: x), jit(lambda x: x + 1))

@@ -9,7 +9,6 @@ each other in the order that is the least expected.
 
 import os
 import tempfile
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +18,14 @@ __all__ = ["driver"]
 def _started(*, late: bool) -> Any:
     """Two GPUs, which this process has from now on."""
     from .driver import Driver
-    from .ptx import Kernel
     from .threads import Memory, run
 
     driver = Driver(late=late, n_devices=2)
     memory = Memory(driver.arena, driver.valid)
 
-    kernel = cache(Kernel)
-
-    def launch(name: str, grid: Any, block: Any, n_shared: int, arguments: list[bytes]) -> None:
+    def launch(kernel: Any, grid: Any, block: Any, n_shared: int, arguments: list[bytes]) -> None:
         assert n_shared == 0, "shared memory is in the program only"
-        run(kernel(driver.programs[name]), grid, block, arguments, memory, driver.counts)
+        run(kernel, grid, block, arguments, memory, driver.counts)
 
     driver.run = launch
     with tempfile.TemporaryDirectory() as folder:

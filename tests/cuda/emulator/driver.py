@@ -1,14 +1,13 @@
 """NVIDIA's driver without a GPU, which CUDA packages load and use as libcuda.so.1.
 
 The memory of its GPUs is a NumPy array. Compilers and linkers are the real ones; kernels are left
-to ``Driver.run``, with the PTX that was linked.
+to ``Driver.run``, with the PTX that they were linked from.
 """
 
 import ctypes
 import gc
 import itertools
 import os
-import re
 import subprocess
 import threading
 import weakref
@@ -34,6 +33,7 @@ from .device import (
     Stream,
     range_of,
 )
+from .ptx import Kernel
 
 #: the type of an argument by its letter in a signature; a capital is a result's place
 _TYPES: dict[str, Any] = {
@@ -62,9 +62,6 @@ _POINTER = {
     "IS_MANAGED": "b",
     "DEVICE_ORDINAL": "i",
 }
-#: kernels in PTX with their parameters, and a parameter's bits and length
-_ENTRY = re.compile(r"\.entry\s+([\w$]+)\s*\(([^)]*)\)")
-_PARAMETER = re.compile(r"\.[bfsu](\d+)\s[^,\[]*(?:\[(\d+)\])?")
 
 
 def _cuda(signature: str, *names: str) -> Callable[[Any], Any]:
@@ -100,12 +97,10 @@ class Driver:
         late: bool = False,
     ) -> None:
         self._name, self._version, self.late = name, version, late
-        #: runs a kernel: name, grid, block, bytes of dynamic shared memory, bytes of each argument
+        #: runs a kernel: it, grid, block, bytes of dynamic shared memory, bytes of each argument
         self.run: Callable[..., object] = _cannot_run
         #: where `run` adds what warps do
         self.counts: Counter[str] | None = None
-        #: kernel -> PTX with it
-        self.programs: dict[str, str] = {}
         #: functions that were called and are not here
         self.missing: set[str] = set()
         #: errors in Python, which CUDA's callers saw as a launch that failed
@@ -124,13 +119,13 @@ class Driver:
             "COMPUTE_CAPABILITY_MAJOR": major,
             "COMPUTE_CAPABILITY_MINOR": minor,
         }
-        #: by handle: streams, events, libraries and names of kernels
+        #: by handle: streams, events, libraries and their kernels
         self._objects: dict[int, Any] = {}
         #: by address: memory of the host's that is pinned
         self._pinned: dict[int, NDArray[np.uint8]] = {}
         self._pending: list[Operation] = []
-        #: kernel -> bytes of each parameter
-        self._sizes: dict[str, list[int]] = {}
+        #: what numba-cuda loads next
+        self._ptx = ""
         self._texts: dict[int, ctypes.c_char_p] = {}
         self._thread = threading.local()
         self._lock = threading.RLock()
@@ -155,24 +150,16 @@ class Driver:
         self._keep_programs()
 
     def _keep_programs(self) -> None:
-        """Keep the PTX of what numba-cuda links."""
-        from cuda.core import Linker
-        from numba.cuda.cudadrv.driver import _Linker
+        """Keep the PTX of what numba-cuda loads."""
+        from numba.cuda.codegen import CUDACodeLibrary
 
-        complete = _Linker.complete
+        get = CUDACodeLibrary.get_cufunc
 
-        def completed(linker: Any) -> Any:
-            codes = linker._object_codes
-            if linker._has_ltoir:  # the same once more, as PTX
-                codes = [Linker(*codes, options=linker._get_linker_options(ptx=True)).link("ptx")]
-            for ptx in (code.code.decode() for code in codes if code.code_type == "ptx"):
-                for kernel, parameters in _ENTRY.findall(ptx):
-                    found = _PARAMETER.findall(parameters)
-                    self.programs[kernel] = ptx
-                    self._sizes[kernel] = [int(bits) // 8 * int(n or 1) for bits, n in found]
-            return complete(linker)
+        def got(library: Any) -> Any:
+            self._ptx = library.get_lto_ptx() if library._lto else library.get_asm_str()
+            return get(library)
 
-        _Linker.complete = completed
+        CUDACodeLibrary.get_cufunc = got
 
     # what C calls
 
@@ -510,12 +497,12 @@ class Driver:
 
     @_cuda("Qqqquqqu")
     def cuLibraryLoadData(self, code: int, *options: int) -> int:
-        return self._new("a library")
+        return self._new(Kernel(self._ptx))
 
     @_cuda("Qqq")
     def cuLibraryGetKernel(self, library: int, name: int) -> int:
-        kernel = ctypes.string_at(name).decode()
-        if kernel not in self.programs:
+        kernel = self._object(library, Kernel)
+        if ctypes.string_at(name).decode() != kernel.name:
             raise CudaError(Result.CUDA_ERROR_NOT_FOUND)
         return self._new(kernel)
 
@@ -525,17 +512,17 @@ class Driver:
         return 1024 if attribute == most else 0
 
     @_cuda("quuuuuuuqqq")
-    def cuLaunchKernel(self, kernel: int, *numbers: int) -> None:
+    def cuLaunchKernel(self, function: int, *numbers: int) -> None:
         grid, block, (shared, handle, arguments, _) = numbers[:3], numbers[3:6], numbers[6:]
-        name = self._object(kernel, str)
+        kernel = self._object(function, Kernel)
         if self._stream(handle).device is not self._current:
             raise CudaError(Result.CUDA_ERROR_INVALID_HANDLE)
         if not (0 < np.prod(block) <= 1024 and min(grid) > 0 and max(grid[1:]) <= 65535):
             raise CudaError(Result.CUDA_ERROR_INVALID_VALUE)
-        sizes = self._sizes[name]
+        sizes = [dtype.itemsize for dtype in kernel.parameters.values()]
         places: Any = (ctypes.c_uint64 * len(sizes)).from_address(arguments) if sizes else []
         values = [ctypes.string_at(*place) for place in zip(places, sizes, strict=True)]
-        self._submit(handle, lambda: self.run(name, grid, block, shared, values))
+        self._submit(handle, lambda: self.run(kernel, grid, block, shared, values))
 
     @_cuda("qqqq")
     def cuLaunchKernelEx(self, config: int, kernel: int, arguments: int, extra: int) -> None:
@@ -554,8 +541,8 @@ def _put(address: int, letter: str, value: Any) -> None:
         _TYPES[letter].from_address(address).value = value
 
 
-def _cannot_run(kernel: str, *launch: object) -> None:
-    raise NotImplementedError(f"Driver.run is to be set to what runs {kernel}")
+def _cannot_run(kernel: Kernel, *launch: object) -> None:
+    raise NotImplementedError(f"Driver.run is to be set to what runs {kernel.name}")
 
 
 @contextmanager

@@ -53,8 +53,8 @@ class Kernel:
 
     Attributes
     ----------
-    name : str
-        Its name.
+    ptx, name : str
+        The program, and its name there.
     parameters : dict of dtypes
         What it takes, by name.
     parts : list of lists of Step
@@ -74,6 +74,7 @@ class Kernel:
     """
 
     def __init__(self, ptx: str) -> None:
+        self.ptx = ptx
         head, _, rest = ptx.partition(".visible .entry ")
         signature, _, body = rest.partition("{")
         self.name = rest[: rest.index("(")]
