@@ -40,9 +40,9 @@ __all__ = [
 ]  # fmt: skip
 
 
-def device(function: Callable[..., Any]) -> Any:
+def device(function: Callable[..., Any], *, fastmath: bool = False) -> Any:
     """Compile a function for calls from kernels."""
-    return cuda.jit(device=True)(function)
+    return cuda.jit(device=True, fastmath=fastmath)(function)
 
 
 def kernel(n_threads: int, n_at_once: int = 1536) -> Callable[[Callable[..., None]], Any]:

@@ -484,6 +484,17 @@ def schedule(
     return steps, np.concatenate(tables)
 
 
+def packed(steps: NDArray[np.int32]) -> NDArray[np.uint64]:
+    """The first table of `schedule` in the order of threads, the last band first: one value a band.
+
+    The first bin is in 16 bits, groups of `STEPS` bins are counted in 16, and the place of the
+    weights is in 32.
+    """
+    begin, n_steps, position = steps[:, ::-1].astype(np.uint64)
+    span: NDArray[np.uint64] = begin | n_steps // STEPS << 16 | position << 32
+    return span
+
+
 def _begun(
     banks: NDArray[np.integer[Any]], ranges: list[tuple[Any, Any]], n_steps: int
 ) -> tuple[int, int, list[int]]:

@@ -11,7 +11,8 @@ twiddles, weights and window, and find what they read in different banks. What n
 """
 
 import math
-from functools import lru_cache, reduce
+import operator
+from functools import lru_cache, partial, reduce
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ _COS_72, _COS_144 = F32(math.cos(0.4 * math.pi)), F32(math.cos(0.8 * math.pi))
 _SIN_72, _SIN_144 = F32(math.sin(0.4 * math.pi)), F32(math.sin(0.8 * math.pi))
 _COS_22, _SIN_22 = F32(math.cos(math.pi / 8)), F32(math.sin(math.pi / 8))
 _LARGEST = F32(np.finfo(F32).max)
-_LOW = U64(0xFFFFFFFF)
+_LOW, _SHORT = U64(0xFFFFFFFF), U64(0xFFFF)
 
 _place = device(cuda_layout.place)
 _source = device(cuda_layout.source)
@@ -45,6 +46,12 @@ _mirror = device(cuda_layout.mirror)
 def split(unit: Any, n: int) -> Any:
     """Quotient and remainder of what is not negative, in 32 bits."""
     return U32(U32(unit) // U32(n)), U32(U32(unit) % U32(n))
+
+
+@device
+def _unpacked(span: Any) -> Any:
+    """Where a band begins, how many steps it takes and where its weights are: see `packed`."""
+    return U32(span & _SHORT), U32(U32(span) >> U32(16)), U32(span >> U64(32))
 
 
 @device
@@ -235,41 +242,49 @@ def _padded_of(layout: Layout) -> Any:
 def _load_of(layout: Layout) -> Any:
     """Make the step that loads the samples of some frames into shared memory."""
     height, n_rows, cell = layout.height, layout.n_rows, _cell_of(layout)
-    hop_length, origin, n_threads = layout.hop_length, layout.origin, I32(layout.n_threads)
+    hop_length, origin, n_threads = layout.hop_length, layout.origin, U32(layout.n_threads)
     preemphasis, first = F32(layout.signal_preemphasis), int(layout.drops_first)
     is_conditioned, padded = layout.signal_preemphasis != 0, _padded_of(layout)
     span, pitch, odd_at = (n_rows - 1) * hop_length + height, layout.row_pitch, layout.odd_at
     n_at_once = 1 if height % 2 else 2  # an even sample and the odd one after it
-    n_columns, n_cells = height // n_at_once, I32(n_rows * height // n_at_once)
+    n_columns, n_cells = height // n_at_once, U32(n_rows * height // n_at_once)
+    is_dense = height == hop_length
 
     @device
-    def load(y: Any, rows: Any, row: int, frame: int, shared: Any, tid: int) -> Any:
+    def put(shared: Any, at: Any, column: Any, k: int, value: Any) -> None:
+        if n_at_once == 2:  # addresses that differ by constants
+            shared[U64(at * pitch + column) + U64(k * odd_at)] = value
+        else:
+            shared[cell(at, column)] = value
+
+    @device
+    def load(y: Any, rows: Any, row: Any, frame: int, shared: Any, tid: int) -> Any:
         """Load them from a frame on; whether those of this thread are finite."""
         offset, n_signal = rows[row, OFFSET], I32(rows[row, N_SIGNAL])
         n_given, n_filled = I32(rows[row, N_GIVEN]), I32(rows[row, N_FILLED])
         start = I32(frame * hop_length + origin)
-        is_inside = start > 0 and start + span + first <= min(n_given, n_signal + first)
-        is_finite: Any = True
-        samples = y[offset + (start + first - 1 if is_inside else 0) :]
-        i: Any = tid
+        i, zero = U32(tid), F32(0)
+        if start > 0 and start + span + first <= min(n_given, n_signal + first):
+            samples = y[offset + start + first - 1 :]
+            while i < n_cells:
+                at, column = split(i, n_columns)
+                position = U64(i * n_at_once if is_dense else at * hop_length + n_at_once * column)
+                for k in range(n_at_once):
+                    value = F32(samples[position + U64(k + 1)])
+                    if is_conditioned:
+                        value -= preemphasis * F32(samples[position + U64(k)])
+                    zero += F32(0) * value  # NaN, of a value that is not finite
+                    put(shared, at, column, k, value)
+                i = U32(i + n_threads)
         while i < n_cells:
             at, column = split(i, n_columns)
             for k in range(n_at_once):
-                if not is_inside:
-                    position: Any = I32(start + I32(at * hop_length + n_at_once * column + k))
-                    value = padded(y, offset, n_given, n_filled, n_signal, position)
-                else:
-                    position = U64(at * hop_length + n_at_once * column) + U64(k + 1)
-                    value = F32(samples[position])
-                    if is_conditioned:
-                        value -= preemphasis * F32(samples[position - U64(1)])
-                is_finite = is_finite and abs(value) <= _LARGEST
-                if n_at_once == 2:
-                    shared[U64(at * pitch + column) + U64(k * odd_at)] = value
-                else:
-                    shared[cell(at, column)] = value
-            i += n_threads
-        return is_finite
+                place = I32(start + I32(at * hop_length + n_at_once * column + k))
+                value = padded(y, offset, n_given, n_filled, n_signal, place)
+                zero += F32(0) * value
+                put(shared, at, column, k, value)
+            i = U32(i + n_threads)
+        return zero == 0
 
     return load
 
@@ -425,7 +440,8 @@ def _windowed_of(layout: Layout) -> Any:
         if is_paired:
             row, column = k * n_butterflies // half_row, k * n_butterflies % half_row
             at = U64(f * pitch + j) + U64(row * pitch + column)
-            if may_cross and j >= U32(half_row - column):  # into the next row
+            crosses = column + n_butterflies > half_row and j >= U32(half_row - column)
+            if may_cross and crosses:  # into the next row
                 at += U64(pitch - half_row)
             real, imag = shared[at], shared[at + odd_at]
             if removes_dc:
@@ -601,23 +617,31 @@ def _fft_of(layout: Layout) -> Any:
     return reduce(then, steps)
 
 
+@partial(device, fastmath=True)
+def _log2(x: Any) -> Any:
+    """The GPU's own logarithm, an instruction, which errs by 2**-22 at most, of 1 or relatively."""
+    return math.log2(x)
+
+
 def _bands_of(layout: Layout) -> Any:
     """Make the step from powers to the logarithms of bands, written into the tile."""
-    n_frames, n_threads, n_at_once = layout.n_frames, I32(layout.n_threads), cuda_layout.STEPS
-    n_units, last_band = I32(layout.n_mels * n_frames), U32(layout.n_mels - 1)
-    first_band = layout.first_band
+    n_frames, n_threads, n_at_once = layout.n_frames, U32(layout.n_threads), cuda_layout.STEPS
+    n_units, last_band = U32(layout.n_mels * n_frames), layout.n_mels - 1 + layout.first_band
     n_together = cuda_layout.n_together(layout)
     pitch, is_log = layout.tile_pitch, layout.log is not None
-    amin, added, factor, offset, floor = map(F32, layout.log or (0, 0, 1, 0, 0))
+    scale = 1, 1, math.log10(2), 1, 1  # the factor is that of a logarithm to base 10
+    amin, added, factor, offset, floor = map(
+        F32, map(operator.mul, layout.log or (0, 0, 1, 0, 0), scale)
+    )
+    adds = bool(added)
 
     @device
-    def bands(shared: Any, spans: Any, weights: Any, tile: Any, at: int, tid: int) -> None:
-        unit: Any = tid
+    def bands(shared: Any, spans: Any, weights: Any, tile: Any, done: Any, tid: int) -> None:
+        unit = U32(tid)
         while unit < n_units:
-            i, f = split(unit, n_frames)
-            m = U32(last_band - i)  # those with the most bins first
-            n_steps, position = spans[1, m], U64(spans[2, m])
-            at_bin = U64(spans[0, m] * n_frames + I32(f))
+            i, f = split(unit, n_frames)  # those with the most bins first
+            begin, n_steps, position = _unpacked(spans[U64(i)])
+            position, at_bin = U64(position), U64(begin * n_frames + f)
             total = F32(0)
             while n_steps > 0:
                 for k in range(n_at_once):
@@ -625,11 +649,12 @@ def _bands_of(layout: Layout) -> Any:
                     total += weight * shared[at_bin + U64(k * n_frames)]
                 position += U64(n_at_once * n_together)
                 at_bin += U64(n_at_once * n_frames)
-                n_steps -= I32(n_at_once)
+                n_steps = U32(n_steps - U32(1))
             if is_log:
-                total = floor if total <= amin else factor * math.log10(total + added) + offset
-            tile[U32((m + first_band) * pitch + at + f)] = total
-            unit += n_threads
+                more = total + added if adds else total
+                total = floor if total <= amin else factor * _log2(more) + offset
+            tile[U32(f + done + last_band * pitch - i * pitch)] = total
+            unit = U32(unit + n_threads)
 
     return bands
 
@@ -637,37 +662,39 @@ def _bands_of(layout: Layout) -> Any:
 def _store_of(layout: Layout) -> Any:
     """Make the step that writes the tile, frame by frame or feature by feature."""
     n_features, n_tile, pitch = layout.n_features, layout.n_tile, layout.tile_pitch
-    n_threads, n_apart = I32(layout.n_threads), U32(layout.n_threads // n_tile)
+    n_threads, n_apart = U32(layout.n_threads), U32(layout.n_threads // n_tile)
     is_turned, pad_value = layout.is_turned, F32(layout.pad_value)
     energy_at = layout.energy_at if layout.energy else -1
 
     @device
-    def store(tile: Any, rows: Any, row: int, first: int, out: Any, tid: int) -> Any:
+    def store(tile: Any, rows: Any, row: Any, first: int, out: Any, tid: int) -> Any:
         """Write it; the largest value of a band that this thread has written."""
         n_bands, n_places = rows[row, N_BANDS] - first, rows[row, N_PLACES] - first
         start, peak = rows[row, FIRST] * n_features, F32(-np.inf)
         if is_turned:
             start += first * n_features
-            n_values = I32(min(n_places, n_tile) * n_features)
-            unit: Any = tid
+            n_values = U32(min(n_places, n_tile) * n_features)
+            unit = U32(tid)
             while unit < n_values:
                 t, q = split(unit, n_features)
                 value = tile[U32(q * pitch + t)] if t < n_bands else pad_value
                 if q != energy_at and t < n_bands:
                     peak = max(peak, value)
-                out[start + unit] = value
-                unit += n_threads
+                out[U64(start + unit)] = value
+                unit = U32(unit + n_threads)
             return peak
         q, t = split(tid, n_tile)  # each thread stays at its frame
         if t < n_places:
-            pitch_out, is_band = rows[row, N_PLACES], t < n_bands
-            start += first + t
+            n_apart_out, is_band = rows[row, N_PLACES], t < n_bands
+            cell, place = U32(q * pitch + t), U64(start + first + t + q * n_apart_out)
             while q < n_features:
-                value = tile[U32(q * pitch + t)] if is_band else pad_value
+                value = tile[cell] if is_band else pad_value
                 if q != energy_at and is_band:
                     peak = max(peak, value)
-                out[start + q * pitch_out] = value
-                q += n_apart
+                out[place] = value
+                q = U32(q + n_apart)
+                cell = U32(cell + n_apart * U32(pitch))
+                place += U64(n_apart * n_apart_out)
         return peak
 
     return store
@@ -694,7 +721,7 @@ def line_of(layout: Layout) -> Any:
         scratch = cuda.shared.array(n_scratch, F32)
         means = cuda.shared.array(n_frames, F32)
         zero = cuda.shared.array(1, I32)
-        row, first = cuda.blockIdx.y, cuda.blockIdx.x * n_tile
+        row, first = U32(cuda.blockIdx.y), cuda.blockIdx.x * n_tile
         if first >= rows[row, N_PLACES]:
             return
         if cuda.threadIdx.x == 0:

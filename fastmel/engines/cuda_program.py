@@ -78,11 +78,13 @@ class Program:
         self.dtype = np.dtype(config.dtype or F32)
         self.ending = Ending.of(config, plan)
         self.layout = Layout.of(config, plan, self.ending)
+        steps, weights = cuda_layout.schedule(self.layout, plan.bands.spans, plan.bands.weights)
         window = plan.spectrum.window / 2  # half of what the end of the real FFT doubles
         tables = [
             window.astype(F32).view(np.uint64),
             cuda_layout.turns(self.layout).view(np.uint64),
-            *cuda_layout.schedule(self.layout, plan.bands.spans, plan.bands.weights),
+            cuda_layout.packed(steps),
+            weights,
         ]
         factors = np.empty((2, config.n_features), dtype=F32)
         factors[0], factors[1] = config.offset, config.gain

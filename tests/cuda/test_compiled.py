@@ -148,7 +148,7 @@ def test_the_line_keeps_to_its_registers(name, architecture, tmp_path):
         array("int64", 2),
         array("uint64"),
         array("uint64"),
-        array("int32", 2),
+        array("uint64"),
         array("float32"),
         array(out),
         array("float32", 2),

@@ -187,16 +187,16 @@ def test_the_line_needs_each_of_its_barriers(rng, name, violations, monkeypatch)
 
 
 #: PTX instructions of a warp for each frame
-BUDGETS = {"whisper": 1600, "kaldi": 3000, "hifigan": 2500}
+BUDGETS = {"whisper": 1200, "kaldi": 2000, "hifigan": 2150}
 
 
 @pytest.mark.parametrize("name", BUDGETS)
 def test_warps_keep_to_their_budgets(rng, name, monkeypatch):
     transform = fastmel.frontend(name, layout="mels_first", engine="cuda")
-    y = rng.standard_normal(transform.sample_rate).astype(np.float32)
+    y = rng.standard_normal(10 * transform.sample_rate).astype(np.float32)
     monkeypatch.setattr(driver, "counts", Counter())
     n_frames, counts = transform(y).shape[-1], driver.counts
     assert counts["instructions"] <= BUDGETS[name] * n_frames
     assert counts["ways"] <= 2  # of conflicts of banks, anywhere
     assert counts["cycles"] <= 1.15 * counts["accesses"]
-    assert counts["sectors"] <= 2 * counts["requests"]  # neighbours read neighbours
+    assert counts["sectors"] <= 2.1 * counts["requests"]  # neighbours read neighbours

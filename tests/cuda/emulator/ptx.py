@@ -14,10 +14,11 @@ __all__ = ["FUNCTIONS", "TYPES", "Kernel", "Step"]
 
 #: NumPy's types of PTX's
 TYPES = {
-    "pred": np.bool_, "f16": np.float16, "b16": np.uint16, "u16": np.uint16,
+    "pred": np.bool_, "f16": np.float16, "b16": np.uint16, "u16": np.uint16, "s16": np.int16,
     "f32": np.float32, "b32": np.uint32, "u32": np.uint32, "s32": np.int32,
     "b64": np.uint64, "u64": np.uint64, "s64": np.int64,
 }  # fmt: skip
+_WIDER = {"u16": "u32", "s16": "s32", "u32": "u64", "s32": "s64"}
 _OF_ALL = {
     "add": "add", "sub": "subtract", "mul": "multiply", "and": "bitwise_and", "or": "bitwise_or",
     "xor": "bitwise_xor", "not": "invert", "neg": "negative", "abs": "absolute",
@@ -119,9 +120,7 @@ class Kernel:
             if how[0] in _OPPOSITES:
                 return f"copyto({result}, ~{_OPPOSITES[how[0]]}({a}, {b}), where=m)"
             return f"{_COMPARISONS[how[0]]}({a}, {b}, out={result}, where=m)"
-        result = self._operand(
-            operands[0], {"u32": "u64", "s32": "s64"}[kind] if "wide" in how else kind
-        )
+        result = self._operand(operands[0], _WIDER[kind] if "wide" in how else kind)
         if op == "selp":
             a, b = (self._operand(text, kind) for text in operands[1:3])
             p = self._operand(operands[3], "pred")
