@@ -186,8 +186,8 @@ def test_the_line_needs_each_of_its_barriers(rng, name, violations, monkeypatch)
         assert "beside" in violations(lambda: transform(y))
 
 
-#: PTX instructions of a warp for each frame
-BUDGETS = {"whisper": 1200, "kaldi": 2000, "hifigan": 2150}
+#: PTX instructions of a warp for each frame, and sectors of 32 bytes that it asks caches for
+BUDGETS = {"whisper": (1200, 130), "kaldi": (2000, 120), "hifigan": (2150, 200)}
 
 
 @pytest.mark.parametrize("name", BUDGETS)
@@ -196,7 +196,8 @@ def test_warps_keep_to_their_budgets(rng, name, monkeypatch):
     y = rng.standard_normal(10 * transform.sample_rate).astype(np.float32)
     monkeypatch.setattr(driver, "counts", Counter())
     n_frames, counts = transform(y).shape[-1], driver.counts
-    assert counts["instructions"] <= BUDGETS[name] * n_frames
+    n_instructions, n_sectors = BUDGETS[name]
+    assert counts["instructions"] <= n_instructions * n_frames
+    assert counts["sectors"] <= n_sectors * n_frames
     assert counts["ways"] <= 2  # of conflicts of banks, anywhere
     assert counts["cycles"] <= 1.15 * counts["accesses"]
-    assert counts["sectors"] <= 2.1 * counts["requests"]  # neighbours read neighbours
