@@ -7,13 +7,17 @@ and use no operations of warps, so that the CUDA simulator runs them as they are
 
 import os
 import pickle
-from collections.abc import Callable, Iterator
+import warnings
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache, lru_cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
 from numba.core import config
 
 from fastmel.exceptions import ParameterError
@@ -35,8 +39,8 @@ except ImportError as error:
     raise ParameterError(_NO_PACKAGE) from error
 
 __all__ = [
-    "IS_SIMULATED", "check", "cuda", "describe", "device", "device_at", "exported", "kernel",
-    "memory_of", "on_gpu",
+    "IS_DIRECT", "IS_SIMULATED", "check", "copy", "cuda", "describe", "device", "device_at",
+    "exported", "kernel", "launch", "memory_of", "on_gpu",
 ]  # fmt: skip
 
 
@@ -61,6 +65,80 @@ def kernel(n_threads: int, n_at_once: int = 1536) -> Callable[[Callable[..., Non
         return dispatcher
 
     return compiled
+
+
+# copies and launches, by the driver itself: numba-cuda takes 0.1 ms for each
+
+
+#: whether numba-cuda's kernels and memory can be given to the driver
+IS_DIRECT = bool(_IS_NUMBA and not IS_SIMULATED)
+
+
+def copy(to: int, source: int, n_bytes: int, stream: Any) -> None:
+    """Copy what is at an address, on a stream; memory that is not pinned is read at once."""
+    _checked(_bindings().cuMemcpyAsync(to, source, n_bytes, int(stream.handle)))
+
+
+def launch(
+    kernel: Any,
+    grid: tuple[int, int],
+    n_threads: int,
+    device_id: int,
+    stream: Any,
+    arguments: Sequence[Any],
+) -> None:
+    """Put a kernel on a stream.
+
+    Parameters
+    ----------
+    kernel : numba.cuda.dispatcher.CUDADispatcher
+        What `kernel` returned.
+    grid : (int, int)
+        Blocks along x and y.
+    n_threads : int
+        Threads of a block.
+    device_id : int
+        The current GPU.
+    stream : numba.cuda.cudadrv.driver.Stream
+        Where.
+    arguments : sequence of Array
+        What it takes.
+    """
+    if not IS_DIRECT:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Numba's, of small grids
+            kernel[grid, n_threads, stream](*(argument.as_numba() for argument in arguments))
+        return
+    kinds = tuple([(argument.dtype.char, len(argument.shape)) for argument in arguments])
+    function = _function(kernel, kinds, device_id)
+    values = array("Q")
+    for argument in arguments:
+        values.extend(argument.words())
+    first, n = values.buffer_info()
+    places = array("Q", range(first, first + 8 * n, 8))
+    where = int(stream.handle), places.buffer_info()[0], 0
+    _checked(_bindings().cuLaunchKernel(function, *grid, 1, n_threads, 1, 1, 0, *where))
+
+
+@lru_cache(maxsize=256)
+def _function(kernel: Any, kinds: tuple[tuple[str, int], ...], device_id: int) -> Any:
+    """The driver's function of a kernel on the current GPU, for types of C-contiguous arrays."""
+    types = import_module("numba.cuda.types")
+    names = ((np.dtype(char).name, n) for char, n in kinds)
+    arrays = tuple(types.Array(getattr(types, name), n, "C") for name, n in names)
+    function = kernel.compile(arrays)._codelibrary.get_cufunc()
+    return _bindings().CUfunction(int(function.kernel.handle))
+
+
+@cache
+def _bindings() -> Any:
+    """The driver's own functions."""
+    return import_module("cuda.bindings.driver")
+
+
+def _checked(results: tuple[Any, ...]) -> None:
+    if results[0]:
+        raise OSError(results[0].name)
 
 
 class _GpuCache(KernelCache):

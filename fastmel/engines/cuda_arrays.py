@@ -1,18 +1,23 @@
 """Arrays on a GPU: those of other libraries, and what fastmel answers them with."""
 
+import math
+import operator
 import sys
 from functools import cache
+from itertools import accumulate
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastmel.exceptions import ParameterError
 
-from .cuda import cuda, device_at, exported, memory_of, on_gpu
+from .cuda import IS_DIRECT, copy, cuda, device_at, exported, memory_of, on_gpu
 
 __all__ = [
     "PER_THREAD",
+    "Array",
     "DeviceArray",
     "device_of",
     "empty_like",
@@ -28,6 +33,78 @@ __all__ = [
 _DEFAULT_STREAMS = (None, 0, 1)
 #: its number of the stream that each thread has of its own
 PER_THREAD = 2
+
+
+class Array:
+    """Values on a GPU, as kernels take them: C-contiguous, in memory that is another's.
+
+    Parameters
+    ----------
+    memory : object
+        Owns them; without access to the driver, Numba's array of one axis.
+    address : int
+        Where the first one is.
+    shape : tuple of int
+        Lengths of the axes.
+    dtype : numpy.dtype
+        Type of a value.
+    first : int
+        The first one, counted from that at the beginning of `memory`.
+    """
+
+    __slots__ = ("_first", "_memory", "_words", "address", "dtype", "shape", "size")
+
+    def __init__(
+        self, memory: Any, address: int, shape: tuple[int, ...], dtype: Any, first: int = 0
+    ) -> None:
+        self._memory, self.address, self._first = memory, address, first
+        self.shape, self.dtype, self.size = shape, dtype, math.prod(shape)
+        self._words: list[int] | None = None
+
+    @classmethod
+    def of(cls, memory: Any) -> "Array":
+        """All of an array of Numba's that has one axis."""
+        address = memory.__cuda_array_interface__["data"][0] if IS_DIRECT else 0
+        return cls(memory, address, tuple(memory.shape), np.dtype(memory.dtype))
+
+    @property
+    def strides(self) -> list[int]:
+        """Bytes between neighbours on each axis."""
+        lengths = accumulate(self.shape[:0:-1], operator.mul, initial=self.dtype.itemsize)
+        return [*lengths][::-1]
+
+    def words(self) -> list[int]:
+        """What kernels get of it from numba-cuda, after two counters that they do not use."""
+        if self._words is None:
+            head = 0, 0, self.size, self.dtype.itemsize, self.address
+            self._words = [*head, *self.shape, *self.strides]
+        return self._words
+
+    def part(self, low: int, shape: tuple[int, ...]) -> "Array":
+        """As many of them as a shape has, from one on."""
+        address = self.address + low * self.dtype.itemsize
+        return Array(self._memory, address, shape, self.dtype, self._first + low)
+
+    def as_numba(self) -> Any:
+        """The same as Numba's array."""
+        return self._memory[self._first : self._first + self.size].reshape(self.shape)
+
+    def fill(self, source: Any, stream: Any) -> None:
+        """Copy an `Array` or memory of the host to it."""
+        is_there = isinstance(source, Array)
+        if IS_DIRECT:
+            address = source.address if is_there else source.ctypes.data
+            copy(self.address, address, self.size * self.dtype.itemsize, stream)
+        else:
+            values = source.as_numba() if is_there else source
+            self.as_numba().copy_to_device(values, stream=stream)
+
+    def fetch(self, into: NDArray[Any], stream: Any) -> None:
+        """Copy it to pinned memory of the host."""
+        if IS_DIRECT:
+            copy(into.ctypes.data, self.address, into.nbytes, stream)
+        else:
+            self.as_numba().copy_to_host(into, stream=stream)
 
 
 class DeviceArray:
@@ -142,8 +219,8 @@ def is_read_only(x: Any) -> bool:
     return bool(memory_of(x).readonly if is_lent(x) else x.__cuda_array_interface__["data"][1])
 
 
-def flat(x: Any) -> Any:
-    """An array's values as Numba's array of one axis, in the same memory.
+def flat(x: Any) -> Array:
+    """An array's values on one axis, in the same memory.
 
     Raises
     ------
@@ -156,10 +233,20 @@ def flat(x: Any) -> Any:
         )
     if is_lent(x):
         x = _with_interface(memory_of(x))
-    array = cuda.as_cuda_array(x, sync=False)
-    if not array.is_c_contiguous():
+    interface = x.__cuda_array_interface__
+    shape, dtype = tuple(interface["shape"]), np.dtype(interface["typestr"])
+    size = math.prod(shape)
+    strides = interface.get("strides")
+    array = Array(x, interface["data"][0], shape, dtype)
+    if strides is not None and size and not _is_dense(shape, strides, array.strides):
         raise ParameterError("an array on a GPU must be C-contiguous; copy it first")
-    return array.reshape(array.size)
+    if not IS_DIRECT:
+        return Array.of(cuda.as_cuda_array(x, sync=False).reshape(size))
+    return array.part(0, (size,))
+
+
+def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...], dense: list[int]) -> bool:
+    return all(n == 1 or a == b for n, a, b in zip(shape, strides, dense, strict=True))
 
 
 def _with_interface(memory: Any) -> Any:

@@ -6,7 +6,6 @@ overlap. Arrays that are on the GPU already are computed in place on their strea
 
 import math
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, lru_cache
@@ -21,9 +20,10 @@ from fastmel.arrays import is_on_gpu
 from fastmel.exceptions import ParameterError
 
 from . import cuda_layout
-from .cuda import IS_SIMULATED, check, cuda, on_gpu
+from .cuda import check, cuda, launch, on_gpu
 from .cuda_arrays import (
     PER_THREAD,
+    Array,
     DeviceArray,
     device_of,
     empty_like,
@@ -80,7 +80,7 @@ class Program:
         self.layout = Layout.of(config, plan, self.ending)
         steps, weights = cuda_layout.schedule(self.layout, plan.bands.spans, plan.bands.weights)
         window = plan.spectrum.window / 2  # half of what the end of the real FFT doubles
-        tables = [
+        tables: list[NDArray[Any]] = [
             window.astype(F32).view(np.uint64),
             cuda_layout.turns(self.layout).view(np.uint64),
             cuda_layout.packed(steps),
@@ -121,9 +121,10 @@ class Program:
                     ends.append(self._start(room, signals[part], lengths[part], results[part]))
                 for end in ends:
                     end()
-            finally:
+            except BaseException:  # the next call finds nothing at work in its memory
                 for room in rooms:
                     room.stream.synchronize()
+                raise
 
     def on_device(
         self,
@@ -175,17 +176,16 @@ class Program:
             thread = threading.get_ident() if number == PER_THREAD else None
             room = _room_on(device, number, thread)
             parts = [flat(y) for y in signals]
-            offsets = _starts([signal.n_given for signal in lengths])
             y = parts[0]
             if len(parts) > 1:
-                y = room.array("samples", (offsets[-1],), y.dtype)
-                ends = pairwise(_starts([part.size for part in parts]))
-                for part, (low, high) in zip(parts, ends, strict=True):
-                    y[low:high].copy_to_device(part, stream=room.stream)
+                starts = _starts([part.size for part in parts])
+                y = room.array("samples", (starts[-1],), y.dtype)
+                for part, low in zip(parts, starts, strict=False):
+                    y.part(low, part.shape).fill(part, room.stream)
             size = self.ending.n_features * sum(signal.n_out for signal in lengths)
             results = empty_like(signals[0], size, self.dtype) if out is None else out
             if size:
-                self._launch(room, y, offsets, lengths, flat(results))
+                self._launch(room, y, lengths, flat(results))
             if isinstance(results, DeviceArray):
                 results.written_on(number)
             if any(map(is_lent, arrays)):  # which kernels may use no longer than the call takes
@@ -231,21 +231,21 @@ class Program:
     ) -> Callable[[], None]:
         """Start one part on a stream; return what waits for it and fetches the results."""
         offsets = _starts([signal.n_given for signal in lengths])
-        given = room.array("given", (max(offsets[-1], 1),), F32, cuda.pinned_array)
+        given = room.pinned("given", (max(offsets[-1], 1),), F32)
         for y, signal, (low, high) in zip(signals, lengths, pairwise(offsets), strict=True):
             self._check_rest(y, signal)
             given[low:high] = y
         places = [self.ending.n_features * n for n in _starts([s.n_out for s in lengths])]
         if places[-1] == 0:
             return lambda: None
-        y = room.array("samples", given.shape, F32)
-        y.copy_to_device(given, stream=room.stream)
+        there = room.array("samples", given.shape, F32)
+        there.fill(given, room.stream)
         out = room.array("results", (places[-1],), self.dtype)
-        state = self._launch(room, y, offsets, lengths, out)
-        found = room.array("found", out.shape, self.dtype, cuda.pinned_array)
-        left = room.array("left", state.shape, F32, cuda.pinned_array)
-        out.copy_to_host(found, stream=room.stream)
-        state.copy_to_host(left, stream=room.stream)
+        state = self._launch(room, there, lengths, out)
+        found = room.pinned("found", out.shape, self.dtype)
+        left = room.pinned("left", state.shape, F32)
+        out.fetch(found, room.stream)
+        state.fetch(left, room.stream)
 
         def end() -> None:
             room.stream.synchronize()
@@ -266,32 +266,30 @@ class Program:
         if layout.hop_length > layout.n_fft or n_frames == 0:
             util.valid_audio(y)
         else:
-            util.valid_audio(y[: max(layout.origin, 0)])
-            util.valid_audio(y[max(min(end, signal.n_filled), 0) :])
+            for rest in (y[: max(layout.origin, 0)], y[max(min(end, signal.n_filled), 0) :]):
+                if rest.size:
+                    util.valid_audio(rest)
 
-    def _launch(
-        self, room: "_Room", y: Any, offsets: Sequence[int], lengths: Sequence[Signal], out: Any
-    ) -> Any:
+    def _launch(self, room: "_Room", y: Array, lengths: Sequence[Signal], out: Array) -> Array:
         """Put the kernels on a stream; return what they leave of each signal."""
         ending, layout, stream = self.ending, self.layout, room.stream
-        tables, factors, cosines = self._constants()
+        tables, factors, cosines = self._constants(room.device_id)
         is_in_place = ending.is_empty or (
             ending.is_in_place
             and self.dtype == F32
             and all(signal.n_bands <= signal.n_out for signal in lengths)
         )
-        table = _table(offsets, lengths, is_in_place)
+        table = _table(tuple(lengths), is_in_place)
         n_rows, n_places = len(table), max(int(table[:, N_PLACES].sum()), 1)
-        before = np.zeros((2, n_rows), dtype=F32)
-        before[PEAK] = -np.inf
+        before = _before(n_rows)
         rows, state = room.uploaded("rows", table), room.array("state", before.shape, F32)
-        state.copy_to_device(room.uploaded("before", before), stream=stream)
+        state.fill(room.uploaded("before", before), stream)
 
-        def run(kernel: Any, n_blocks: int, n_threads: int, *args: Any) -> None:
+        def run(kernel: Any, n_blocks: int, n_threads: int, *args: Array) -> None:
             if n_blocks:
-                _launcher(kernel, (n_blocks, n_rows), n_threads, stream)(*args)
+                launch(kernel, (n_blocks, n_rows), n_threads, room.device_id, stream, args)
 
-        def run_on_each(kernel: Any, column: int, n_each: int, n_values: int, *args: Any) -> None:
+        def run_on_each(kernel: Any, column: int, n_each: int, n_values: int, *args: Array) -> None:
             n_units = int(table[:, column].max()) * n_values
             run(kernel, -(-n_units // (n_each * THREADS)), THREADS, *args)
 
@@ -315,15 +313,14 @@ class Program:
         run_on_each(finish_of(ending), N_OUT, VALUES, ending.n_features, *args)
         return state
 
-    def _constants(self) -> tuple[Any, Any, Any]:
+    def _constants(self, device_id: int) -> tuple[Any, Any, Any]:
         """The tables on the current device."""
-        device_id = cuda.gpus.current.id
         if device_id not in self._on_device:
             tables, factors, cosines = self._tables
             self._on_device[device_id] = (
-                [cuda.to_device(table) for table in tables],
-                cuda.to_device(factors),
-                None if cosines is None else cuda.to_device(cosines),
+                [*map(_uploaded, tables)],
+                _uploaded(factors),
+                None if cosines is None else _uploaded(cosines),
             )
             cuda.synchronize()  # streams of others do not wait for these copies
         constants: tuple[Any, Any, Any] = self._on_device[device_id]
@@ -344,14 +341,13 @@ def _starts(lengths: Sequence[int]) -> list[int]:
     return [0, *accumulate(lengths)]
 
 
-def _table(
-    offsets: Sequence[int], lengths: Sequence[Signal], is_in_place: bool
-) -> NDArray[np.int64]:
-    """The table of signals (n, 10) whose results lie one after the other."""
+@lru_cache(maxsize=8)
+def _table(lengths: tuple[Signal, ...], is_in_place: bool) -> NDArray[np.int64]:
+    """The table of signals (n, 10) that lie one after the other, as their results do."""
     table = np.empty((len(lengths), 10), dtype=np.int64)
-    table[:, OFFSET] = offsets[: len(lengths)]
     columns = [N_GIVEN, N_FILLED, N_SIGNAL, N_BANDS, N_OUT, N_VALID]
     table[:, columns] = lengths
+    table[:, OFFSET] = np.cumsum(table[:, N_GIVEN]) - table[:, N_GIVEN]
     table[:, FIRST_OUT] = np.cumsum(table[:, N_OUT]) - table[:, N_OUT]
     if is_in_place:
         table[:, N_BANDS] = np.minimum(table[:, N_BANDS], table[:, N_OUT])
@@ -360,64 +356,72 @@ def _table(
     return table
 
 
-@lru_cache(maxsize=256)
-def _cached_launcher(kernel: Any, grid: tuple[int, int], n_threads: int, stream: Any) -> Any:
-    """A kernel ready for its arguments, without Numba's warning of small grids."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return kernel[grid, n_threads, stream]
+@lru_cache(maxsize=8)
+def _before(n_signals: int) -> NDArray[np.float32]:
+    """What the kernels begin with for each signal."""
+    before = np.zeros((2, n_signals), dtype=F32)
+    before[PEAK] = -np.inf
+    return before
 
 
-#: the simulator's kernels know one grid at a time
-_launcher = _cached_launcher.__wrapped__ if IS_SIMULATED else _cached_launcher
+def _uploaded(values: NDArray[Any]) -> Array:
+    """A copy on the current device."""
+    return Array.of(cuda.to_device(values.ravel())).part(0, values.shape)
 
 
 class _Room:
     """Memory for the calls on one stream, kept and grown."""
 
-    def __init__(self, stream: Any) -> None:
-        self.stream = stream
-        #: name and type -> memory, the view of it that was asked for last
-        self._kept: dict[tuple[str, str], tuple[Any, Any]] = {}
-        #: name -> values that were uploaded last, their view
-        self._uploads: dict[str, tuple[NDArray[Any], Any]] = {}
+    def __init__(self, device_id: int, stream: Any) -> None:
+        self.device_id, self.stream = device_id, stream
+        #: name and type -> memory, the part of it that was asked for last
+        self._kept: dict[tuple[str, str], tuple[Array, Array]] = {}
+        self._pinned: dict[tuple[str, str], NDArray[Any]] = {}
+        #: name -> values that were uploaded last, their copy
+        self._uploads: dict[str, tuple[NDArray[Any], Array]] = {}
 
-    def array(
-        self, name: str, shape: tuple[int, ...], dtype: Any, make: Any = cuda.device_array
-    ) -> Any:
-        """Memory of this name, whose values are lost when it is asked for again."""
-        key, size = (name, np.dtype(dtype).name), math.prod(shape)
-        memory, view = self._kept.get(key, (None, None))
-        if view is None or view.shape != shape:
+    def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
+        """Memory of this name on the GPU, whose values are lost when it is asked for again."""
+        dtype, size = np.dtype(dtype), math.prod(shape)
+        memory, part = self._kept.get((name, dtype.char), (None, None))
+        if part is None or part.shape != shape:
             if memory is None or memory.size < size:
-                memory = make(max(size, 1), dtype)
-            view = memory[:size].reshape(shape)
-            self._kept[key] = memory, view
-        return view
+                memory = Array.of(cuda.device_array(max(size, 1), dtype))
+            part = memory.part(0, shape)
+            self._kept[name, dtype.char] = memory, part
+        return part
 
-    def uploaded(self, name: str, values: NDArray[Any]) -> Any:
+    def pinned(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """The same on the host."""
+        dtype, size = np.dtype(dtype), math.prod(shape)
+        memory = self._pinned.get((name, dtype.char))
+        if memory is None or memory.size < size:
+            memory = self._pinned[name, dtype.char] = cuda.pinned_array(max(size, 1), dtype)
+        return memory[:size].reshape(shape)
+
+    def uploaded(self, name: str, values: NDArray[Any]) -> Array:
         """A copy on the device, as it is if the values are those of the last call.
 
-        A copy from memory that is not pinned waits for all that is on the stream before it.
+        A copy from memory that is not pinned may wait for all that is on the stream before it.
         """
-        last, view = self._uploads.get(name, (None, None))
-        if last is None or not np.array_equal(last, values):
-            view = self.array(name, values.shape, values.dtype)
-            view.copy_to_device(values, stream=self.stream)
-            self._uploads[name] = values, view
-        return view
+        last, there = self._uploads.get(name, (values, None))
+        if there is None or not (last is values or np.array_equal(last, values)):
+            there = self.array(name, values.shape, values.dtype)
+            there.fill(values, self.stream)
+            self._uploads[name] = values, there
+        return there
 
 
 @cache
 def _rooms(device_id: int) -> tuple[_Room, _Room]:
     """Two streams for the copies of NumPy's arrays."""
-    return _Room(cuda.stream()), _Room(cuda.stream())
+    return _Room(device_id, cuda.stream()), _Room(device_id, cuda.stream())
 
 
 @lru_cache(maxsize=16)
 def _room_on(device_id: int, stream: int, thread: int | None) -> _Room:
     """The room for a stream of another library, or of a thread."""
-    return _Room(stream_by_number(stream))
+    return _Room(device_id, stream_by_number(stream))
 
 
 @contextmanager

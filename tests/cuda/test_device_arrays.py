@@ -147,7 +147,7 @@ def test_an_array_there_gives_a_result_there(rng):
     assert repr(found) == "<DeviceArray of float32, shape (2, 3, 6, 7)>"
     np.testing.assert_allclose(found.copy_to_host(), reference(y), rtol=0, atol=1e-3)
     again = cuda_arrays.flat(found)  # as another library would take it
-    np.testing.assert_array_equal(again.copy_to_host(), found.copy_to_host().ravel())
+    np.testing.assert_array_equal(again.as_numba().copy_to_host(), found.copy_to_host().ravel())
 
 
 def test_lists_and_batches_there(rng):
@@ -368,10 +368,10 @@ def test_threads_on_their_own_default_streams_have_memory_of_their_own(rng, monk
 
 
 def test_tables_are_there_before_streams_that_do_not_wait_for_them_begin(rng, monkeypatch):
-    steps, launcher = [], cuda_program._launcher
+    steps, launch = [], cuda_program.launch
     monkeypatch.setattr(cuda_arrays.cuda, "synchronize", lambda: steps.append("wait"))
     monkeypatch.setattr(
-        cuda_program, "_launcher", lambda *args: steps.append("launch") or launcher(*args)
+        cuda_program, "launch", lambda *args: steps.append("launch") or launch(*args)
     )
     transform, _ = transform_pair()
     for _ in range(2):

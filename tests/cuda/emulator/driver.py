@@ -369,7 +369,7 @@ class Driver:
 
     # copies
 
-    @_cuda("qqqq", "cuMemcpyHtoDAsync", "cuMemcpyDtoHAsync", "cuMemcpyDtoDAsync")
+    @_cuda("qqqq", "cuMemcpyAsync", "cuMemcpyHtoDAsync", "cuMemcpyDtoHAsync", "cuMemcpyDtoDAsync")
     def _copy_async(self, to: int, source: int, size: int, handle: int) -> Operation:
         is_staged, is_fetched = self._is_pageable(source, size), self._is_pageable(to, size)
         data = ctypes.string_at(source, size) if is_staged else source
