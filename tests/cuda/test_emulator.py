@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from emulator import driver
+from numba.cuda import libdevice
 from emulator.ptx import Kernel
 
 import fastmel
@@ -79,6 +80,32 @@ def test_operations_are_numpy_s(rng, name, dtype):
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
     else:
         np.testing.assert_array_equal(found, expected.astype(dtype))
+
+
+APPROXIMATIONS = {
+    "lg2": (libdevice.fast_log2f, np.log2, (0.51, 1.99), lambda right: 2.0**-22),
+    "lg2 elsewhere": (libdevice.fast_log2f, np.log2, (2.0, 99.0), lambda right: 2.0**-22 * right),
+    "ex2": (libdevice.fast_expf, np.exp2, (-2.0, 3.0), lambda right: 2.0**-22 * right),
+}
+
+
+@pytest.mark.parametrize("name", APPROXIMATIONS)
+def test_approximations_are_as_wrong_as_they_may_be(rng, name):
+    operation, exact, (low, high), limit = APPROXIMATIONS[name]
+
+    def kernel(x, out):
+        i = cuda.cuda.threadIdx.x
+        out[i] = operation(x[i])
+
+    x = rng.uniform(low, high, N).astype(np.float32)
+    found = launched(kernel, x, np.zeros(N, np.float32))
+    if name == "ex2":  # of a product
+        x = x * np.float32(1.4426950216293335)
+    right = exact(x.astype(np.float64))
+    errors = (found - right) / limit(right)
+    assert (np.abs(errors) <= 1).all()
+    assert errors.min() < -0.6
+    assert errors.max() > 0.6
 
 
 def test_threads_that_part_meet_again():

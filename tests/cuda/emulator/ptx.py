@@ -27,7 +27,11 @@ _OF_ALL = {
 _OF_INTEGERS = {"div": "floor_divide", "rem": "remainder", "min": "minimum", "max": "maximum"}
 _OF_FLOATS = {
     "div": "divide", "min": "fmin", "max": "fmax", "sqrt": "sqrt", "rcp": "reciprocal",
-    "lg2": "log2", "ex2": "exp2",
+}  # fmt: skip
+#: approximations, which are computed in float64, with the relative error that PTX allows them
+_APPROXIMATE = {
+    "rcp": (np.reciprocal, 2.0**-23), "sqrt": (np.sqrt, 2.0**-23),
+    "lg2": (np.log2, 2.0**-22), "ex2": (np.exp2, 2.0**-22),
 }  # fmt: skip
 _COMPARISONS = {
     "lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal",
@@ -141,6 +145,9 @@ class Kernel:
             return f"copyto({result}, high({', '.join(values)}), where=m)"
         if op in ("shl", "shr"):  # NumPy's are not defined for more than there are bits
             assert operands[2].isdigit(), step.text
+        if "approx" in how:
+            return f"copyto({result}, approximate({op!r}, {values[0]}, {'ftz' in how}), where=m)"
+        assert "ftz" not in how, step.text
         names = _OF_ALL | (_OF_FLOATS if kind[0] == "f" else _OF_INTEGERS)
         wide = f", dtype={result.rpartition('_')[2]}" if "wide" in how else ""
         return f"{names[op]}({', '.join(values)}, out={result}, where=m{wide})"
@@ -270,6 +277,26 @@ def _saturated(x: Any, kind: Any) -> Any:
     return np.clip(np.nan_to_num(x.astype(np.float64)), limits.min, limits.max)
 
 
+def _approximate(op: str, x: Any, flushes: bool) -> Any:
+    """The farthest from what is right that PTX allows, on a side that the bits of x tell."""
+    function, error = _APPROXIMATE[op]
+    x = _flushed(x) if flushes else x
+    right = function(x.astype(np.float64))
+    limit = error * np.abs(right)
+    if op == "lg2":  # an absolute error near 1
+        limit = np.where((x > 0.5) & (x < 2), error, limit)
+    is_above = x.view(np.uint32) * np.uint32(2654435769) >> np.uint32(31) == 1
+    wrong = np.where(is_above, right + limit, right - limit).astype(np.float32)
+    wrong = np.where(np.abs(wrong - right) > limit, np.nextafter(wrong, np.float32(right)), wrong)
+    wrong = np.where(np.isfinite(right), wrong, right).astype(np.float32)
+    return _flushed(wrong) if flushes else wrong
+
+
+def _flushed(x: Any) -> Any:
+    """Subnormal numbers as zeros of their sign."""
+    return np.where(np.abs(x) < np.finfo(np.float32).tiny, np.copysign(np.float32(0), x), x)
+
+
 #: what the code of all kernels calls, besides its accesses to memory
 FUNCTIONS: dict[str, Any] = {
     name: getattr(np, name)
@@ -278,4 +305,5 @@ FUNCTIONS: dict[str, Any] = {
 } | {
     **TYPES, "f64": np.float64, "copyto": np.copyto, "where": np.where,
     "flatnonzero": np.flatnonzero, "high": _high, "saturated": _saturated,
+    "approximate": _approximate,
 }  # fmt: skip
