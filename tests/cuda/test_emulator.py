@@ -6,8 +6,8 @@ from collections import Counter
 import numpy as np
 import pytest
 from emulator import driver
-from numba.cuda import libdevice
 from emulator.ptx import Kernel
+from numba.cuda import libdevice
 
 import fastmel
 from fastmel.engines import cuda
@@ -128,6 +128,22 @@ def test_addresses_outside_of_what_is_allocated(violations):
     assert "not allocated" in violations(lambda: launched(kernel, np.zeros(N, np.float32)))
 
 
+def test_values_of_which_a_part_is_outside(violations):
+    class Array:
+        shape, dtype = (1,), np.float32
+
+    there, wide = cuda.cuda.to_device(np.zeros(5, np.uint8)), Array()
+    wide.__cuda_array_interface__ = there.__cuda_array_interface__ | {
+        "shape": (2,), "typestr": "<f4", "strides": None
+    }  # fmt: skip
+
+    def kernel(out):
+        out[1] = 1
+
+    array = cuda.cuda.as_cuda_array(wide)
+    assert "not allocated" in violations(lambda: cuda.kernel(1)(kernel)[1, 1](array))
+
+
 def test_addresses_that_are_not_aligned(violations):
     class Array:
         __cuda_array_interface__ = None
@@ -172,6 +188,48 @@ def test_blocks_that_use_what_others_write(violations):
 
     out = cuda.cuda.to_device(np.zeros(N, np.float32))
     assert "written beside" in violations(lambda: cuda.kernel(N)(kernel)[3, N](out))
+
+
+def test_blocks_of_more_threads_than_the_kernel_is_compiled_for():
+    def kernel(out):
+        out[cuda.cuda.threadIdx.x] = 1
+
+    there = cuda.cuda.to_device(np.zeros(N, np.float32))
+    with pytest.raises(Exception, match="INVALID_VALUE"):
+        cuda.kernel(N // 2)(kernel)[1, N](there)
+
+
+@pytest.mark.parametrize(
+    ("grid", "block"), [((1, 1 << 16), N), ((1, 1, 1 << 16), N), (1, (1, 1, 128))]
+)
+def test_grids_and_blocks_beyond_the_limits(grid, block):
+    with pytest.raises(Exception, match="INVALID_VALUE"):
+        cuda.kernel(1024)(lambda out: None)[grid, block](cuda.cuda.to_device(np.zeros(1)))
+
+
+def test_threads_of_a_block_that_wait_at_different_barriers(violations):
+    def kernel(out):
+        i = cuda.cuda.threadIdx.x
+        if i < N // 2:
+            out[i] = 1
+            cuda.cuda.syncthreads()
+        else:
+            cuda.cuda.syncthreads()
+            out[i] = 2
+
+    assert "two barriers" in violations(lambda: launched(kernel, np.zeros(N, np.float32)))
+
+
+def test_barriers_that_threads_do_not_reach_which_have_ended():
+    def kernel(out):
+        i = cuda.cuda.threadIdx.x
+        if i >= N // 2:
+            return
+        cuda.cuda.syncthreads()
+        out[i] = 1
+
+    expected = np.arange(N) < N // 2
+    np.testing.assert_array_equal(launched(kernel, np.zeros(N, np.float32)), expected)
 
 
 def test_shared_memory_that_nobody_has_written(violations):

@@ -7,6 +7,7 @@ to ``Driver.run``, with the PTX that they were linked from.
 import ctypes
 import gc
 import itertools
+import math
 import os
 import subprocess
 import threading
@@ -46,6 +47,9 @@ _TYPES: dict[str, Any] = {
 #: CU_DEVICE_ATTRIBUTE_..., where it is not 0
 _DEVICE = {
     "MAX_THREADS_PER_BLOCK": 1024,
+    "MAX_BLOCK_DIM_X": 1024,
+    "MAX_BLOCK_DIM_Y": 1024,
+    "MAX_BLOCK_DIM_Z": 64,
     "MAX_GRID_DIM_X": 2**31 - 1,
     "MAX_GRID_DIM_Y": 65535,
     "MAX_GRID_DIM_Z": 65535,
@@ -509,7 +513,8 @@ class Driver:
     @_cuda("Iiqi")
     def cuKernelGetAttribute(self, attribute: int, kernel: int, ordinal: int) -> int:
         most = cuda.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK
-        return 1024 if attribute == most else 0
+        n_threads: int = self._object(kernel, Kernel).n_threads
+        return n_threads if attribute == most else 0
 
     @_cuda("quuuuuuuqqq")
     def cuLaunchKernel(self, function: int, *numbers: int) -> None:
@@ -517,7 +522,11 @@ class Driver:
         kernel = self._object(function, Kernel)
         if self._stream(handle).device is not self._current:
             raise CudaError(Result.CUDA_ERROR_INVALID_HANDLE)
-        if not (0 < np.prod(block) <= 1024 and min(grid) > 0 and max(grid[1:]) <= 65535):
+        for sizes, axes in ((grid, "GRID"), (block, "BLOCK")):
+            most = (self._attributes[f"MAX_{axes}_DIM_{axis}"] for axis in "XYZ")
+            if not all(0 < size <= n for size, n in zip(sizes, most, strict=True)):
+                raise CudaError(Result.CUDA_ERROR_INVALID_VALUE)
+        if math.prod(block) > kernel.n_threads:
             raise CudaError(Result.CUDA_ERROR_INVALID_VALUE)
         sizes = [dtype.itemsize for dtype in kernel.parameters.values()]
         places: Any = (ctypes.c_uint64 * len(sizes)).from_address(arguments) if sizes else []

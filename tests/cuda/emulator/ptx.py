@@ -4,6 +4,7 @@ Only the instructions that the compiler has been seen to make of fastmel's kerne
 end in a KeyError or an AssertionError with their text.
 """
 
+import math
 import re
 from types import CodeType
 from typing import Any, NamedTuple
@@ -62,6 +63,8 @@ class Kernel:
         The program, and its name there.
     parameters : dict of dtypes
         What it takes, by name.
+    n_threads : int
+        The most that a block of it may have.
     parts : list of lists of Step
         Its instructions between places where threads may part or wait.
     ends : list of (Step or None, int)
@@ -85,6 +88,8 @@ class Kernel:
         self.name = rest[: rest.index("(")]
         parameters = re.findall(r"\.param \.(\w+) (\S+?)[,\s)]", signature)
         self.parameters = {name: np.dtype(TYPES[kind]) for kind, name in parameters}
+        bounds = re.search(r"\.maxntid (\d+), (\d+), (\d+)", rest[: len(rest) - len(body)])
+        self.n_threads = math.prod(map(int, bounds.groups())) if bounds else 1024
         self._symbols: dict[str, int] = {}
         self.is_shared = np.zeros(_GAP, dtype=np.bool_)
         for name, n_bytes in re.findall(r"\.shared \.align \d+ \.b8 (\w+)\[(\d+)\]", head):

@@ -150,9 +150,8 @@ class _Lanes:
         """Let those that are the farthest behind go on, until all have ended."""
         with np.errstate(all="ignore"):
             while (part := int(self._next.min())) < _ENDED:
-                if part >= _WAITING:  # all that have not ended
-                    self._next[self._next < _ENDED] -= _WAITING
-                    self._watch.go_on()
+                if part >= _WAITING:
+                    self._meet()
                     continue
                 is_here = self._next == part
                 at = np.flatnonzero(is_here)
@@ -163,6 +162,21 @@ class _Lanes:
                     self._counts["instructions"] += np.unique(at // _WARP).size * n_steps
                 self._parts[part](True if at.size == is_here.size else is_here, at)
                 self._leave(part, is_here)
+
+    def _meet(self) -> None:
+        """Let all go on that have not ended, each block from one barrier."""
+        waits = self._next < _ENDED
+        at = np.flatnonzero(waits)
+        first = np.full(self._block[-1] + 1, _ENDED, dtype=np.int32)
+        np.minimum.at(first, self._block[at], self._next[at])
+        is_bad = self._next[at] != first[self._block[at]]
+        if is_bad.any():
+            lane = at[is_bad.argmax()]
+            raise Violation(
+                f"one block at two barriers: thread {self._tid[lane]}, one of {is_bad.sum()}"
+            )
+        self._next[waits] -= _WAITING
+        self._watch.go_on()
 
     def _leave(self, part: int, is_here: Any) -> None:
         """Send threads on from the end of a part."""
@@ -196,7 +210,7 @@ class _Lanes:
         place = self._of(address, at) - np.uint64(self._memory.base)
         self._forbid(step, at, place % size != 0, "not aligned")
         is_out = place > data.size - size
-        is_out |= ~self._memory.is_valid[np.where(is_out, 0, place)]
+        is_out |= ~self._memory.is_valid[np.where(is_out, 0, place + np.uint64(size - 1))]
         self._forbid(step, at, is_out, "not allocated")
         if self._counts is not None:
             warp = (at // _WARP).astype(np.uint64)
