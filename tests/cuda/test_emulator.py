@@ -162,6 +162,21 @@ def test_addresses_that_are_not_aligned(violations):
     )
 
 
+def test_what_a_failure_has_cost_is_not_done_later(violations):
+    def kernel(out):
+        out[cuda.cuda.threadIdx.x + N] = 1
+
+    there, fetched = cuda.cuda.to_device(np.zeros(N, np.float32)), np.full(N, 7, np.float32)
+
+    def call():
+        cuda.kernel(N)(kernel)[1, N](there)
+        there.copy_to_host(fetched)
+
+    violations(call)
+    cuda.cuda.synchronize()
+    assert (fetched == 7).all()
+
+
 def test_what_two_threads_use_with_no_barrier_between_them(violations):
     def kernel(out):
         shared = cuda.cuda.shared.array(N, np.float32)

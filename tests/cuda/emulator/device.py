@@ -130,6 +130,10 @@ class Operation:
             if operation.ended is None:
                 try:
                     operation.work()
+                except Exception:  # what waits for it is lost, with the memory that it would use
+                    for lost in waiting:
+                        lost.ended = time.perf_counter()
+                    raise
                 finally:
                     operation.ended = time.perf_counter()
 
