@@ -133,6 +133,9 @@ class DeviceArray:
         kind: np.dtype[Any] = np.dtype(self._memory.dtype)
         return kind
 
+    def __array__(self, *args: Any, **options: Any) -> Any:
+        raise ParameterError("a DeviceArray is on a GPU; call copy_to_host() for NumPy's array")
+
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         interface = dict(self._memory.__cuda_array_interface__)
@@ -225,7 +228,7 @@ def flat(x: Any) -> Array:
     Raises
     ------
     ParameterError
-        If the array is not C-contiguous, or requires grad.
+        If the array is not C-contiguous or not aligned, or requires grad.
     """
     if _is_tensor(x) and x.requires_grad:
         raise ParameterError(
@@ -235,17 +238,17 @@ def flat(x: Any) -> Array:
         x = _with_interface(memory_of(x))
     interface = x.__cuda_array_interface__
     shape, dtype = tuple(interface["shape"]), np.dtype(interface["typestr"])
-    size = math.prod(shape)
-    strides = interface.get("strides")
-    array = Array(x, interface["data"][0], shape, dtype)
-    if strides is not None and size and not _is_dense(shape, strides, array.strides):
-        raise ParameterError("an array on a GPU must be C-contiguous; copy it first")
+    size, address, strides = math.prod(shape), interface["data"][0], interface.get("strides")
+    array = Array(x, address, shape, dtype)
+    is_dense = not strides or size == 0 or _are_dense(shape, strides, array.strides)
+    if not is_dense or address % dtype.itemsize:
+        raise ParameterError("an array on a GPU must be C-contiguous and aligned; copy it first")
     if not IS_DIRECT:
         return Array.of(cuda.as_cuda_array(x, sync=False).reshape(size))
     return array.part(0, (size,))
 
 
-def _is_dense(shape: tuple[int, ...], strides: tuple[int, ...], dense: list[int]) -> bool:
+def _are_dense(shape: tuple[int, ...], strides: tuple[int, ...], dense: list[int]) -> bool:
     return all(n == 1 or a == b for n, a, b in zip(shape, strides, dense, strict=True))
 
 

@@ -49,7 +49,8 @@ def _ranged_of(ending: Ending) -> Any:
     @device
     def ranged(value: Any, state: Any, row: int) -> Any:
         if is_raised:
-            value = max(value, (fixed if has_fixed else state[PEAK, row]) - extent)
+            least = (fixed if has_fixed else state[PEAK, row]) - extent
+            value = least if value < least else value  # NaN stays
         if is_relative:
             value -= state[PEAK, row]
         return value

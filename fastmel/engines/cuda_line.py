@@ -416,9 +416,9 @@ def _energies_of(layout: Layout) -> Any:
                 even, odd = _halves(window[t >> 1])
                 term *= odd if t & 1 else even
             own += term * term
-        energy = math.log(max(total(own, scratch, tid), floor))
+        energy = total(own, scratch, tid)
         if tid < n_frames:
-            tile[at + tid] = energy
+            tile[at + tid] = math.log(floor if energy < floor else energy)  # NaN stays
 
     return energies_of
 

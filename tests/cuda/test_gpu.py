@@ -158,6 +158,37 @@ def test_dlpack_in_and_out(rng):
     np.testing.assert_array_equal(out.copy_to_host(), expected)
 
 
+def test_samples_that_are_not_aligned_are_refused():
+    class Odd:
+        shape, dtype = (9000,), np.dtype(np.float32)
+
+    there, odd = cuda.cuda.device_array(40000, np.uint8), Odd()
+    address = there.__cuda_array_interface__["data"][0] + 2
+    odd.__cuda_array_interface__ = {
+        "shape": odd.shape, "typestr": "<f4", "data": (address, False), "version": 3
+    }  # fmt: skip
+    with pytest.raises(fastmel.ParameterError, match="C-contiguous and aligned; copy it first"):
+        fastmel.MelSpectrogram(engine="cuda")(odd)
+
+
+@pytest.mark.parametrize("options", [{"top_db": 60}, {"energy": "raw"}, {"ref": "max"}])
+def test_samples_there_that_are_no_numbers_give_frames_that_are_none(rng, options):
+    transform = fastmel.MelSpectrogram(n_fft=512, log="db", engine="cuda", **options)
+    y = rng.standard_normal(9000).astype(np.float32)
+    y[4000] = np.nan
+    found = transform(cuda.cuda.to_device(y)).copy_to_host()
+    np.testing.assert_array_equal(np.isnan(found).any(axis=0), np.isnan(found).all(axis=0))
+    assert 0 < np.isnan(found).all(axis=0).sum() < found.shape[1]
+
+
+def test_a_result_there_is_no_array_of_numpy_s(rng):
+    y = cuda.cuda.to_device(rng.standard_normal(9000).astype(np.float32))
+    found = fastmel.MelSpectrogram(engine="cuda")(y)
+    for take in (np.asarray, np.log, fastmel.power_to_db):
+        with pytest.raises(fastmel.ParameterError, match=r"on a GPU; call copy_to_host\(\)"):
+            take(found)
+
+
 def test_samples_that_are_still_on_their_way_on_a_stream_of_their_own(rng):
     from cuda.bindings import driver
 
