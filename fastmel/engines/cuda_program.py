@@ -383,12 +383,13 @@ class _Room:
     def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
         """Memory of this name on the GPU, whose values are lost when it is asked for again."""
         dtype, size = np.dtype(dtype), math.prod(shape)
-        memory, part = self._kept.get((name, dtype.char), (None, None))
+        memory, part = self._kept.pop((name, dtype.char), (None, None))
         if part is None or part.shape != shape:
             if memory is None or memory.size < size:
+                memory = part = None  # is free before there is more
                 memory = Array.of(cuda.device_array(max(size, 1), dtype))
             part = memory.part(0, shape)
-            self._kept[name, dtype.char] = memory, part
+        self._kept[name, dtype.char] = memory, part
         return part
 
     def pinned(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:

@@ -319,3 +319,14 @@ def test_too_long_a_signal_is_a_memory_error():
     with pytest.raises(MemoryError, match="GPU's memory is too small"):
         fastmel.MelSpectrogram(hop_length=1 << 16, center=False, engine="cuda")(y)
     del taken
+
+
+def test_longer_signals_take_the_place_of_shorter_ones():
+    transform = fastmel.MelSpectrogram(n_frames=2, hop_length=1 << 16, center=False, engine="cuda")
+    transform(np.zeros(4000, dtype=np.float32))
+    free, _ = cuda.cuda.current_context().get_memory_info()
+    left = 1 << 27
+    taken = cuda.cuda.device_array(free - left, np.uint8)
+    for share in (0.5, 0.7):
+        transform(np.zeros(int(share * left / 4), dtype=np.float32))
+    del taken
