@@ -547,8 +547,6 @@ def _last_pass_of(layout: Layout, read: Any, first_turn: int) -> Any:
     @device
     def powered(real: Any, imag: Any) -> Any:
         square = real * real + imag * imag
-        if square > _LARGEST:  # infinity, which no weight of 0 would make 0
-            square = _LARGEST
         if is_power:
             return square
         if is_magnitude:

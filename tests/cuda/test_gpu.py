@@ -158,6 +158,15 @@ def test_dlpack_in_and_out(rng):
     np.testing.assert_array_equal(out.copy_to_host(), expected)
 
 
+@pytest.mark.parametrize("power", [1.0, 2.0, 3.0])
+def test_what_is_too_large_for_the_result_is_no_number_of_it(rng, power):
+    options = {"n_fft": 256, "hop_length": 100, "n_mels": 20, "power": power}
+    y = (1e20 * rng.standard_normal(4000)).astype(np.float32)
+    for log in (None, "db"):
+        found = fastmel.MelSpectrogram(**options, log=log, engine="cuda")(y)
+        assert not np.isfinite(found).any()  # as on the CPU
+
+
 def test_samples_that_are_not_aligned_are_refused():
     class Odd:
         shape, dtype = (9000,), np.dtype(np.float32)
