@@ -171,7 +171,8 @@ class Program:
             raise ParameterError("the arrays of a call must be on one GPU, and these are not")
         with _told_plainly(), on_gpu(device), _lock:
             number = stream_number(signals[0])
-            for other in {stream_number(array) for array in arrays} - {number}:
+            waiting = {stream_number(array) for array in arrays} - {number}
+            for other in waiting:
                 stream_by_number(other).synchronize()
             thread = threading.get_ident() if number == PER_THREAD else None
             room = _room_on(device, number, thread)
@@ -186,6 +187,10 @@ class Program:
             results = empty_like(signals[0], size, self.dtype) if out is None else out
             if size:
                 self._launch(room, y, lengths, flat(results))
+            for other in waiting:  # on which samples may change from now on, and out may be read
+                done = cuda.event()
+                done.record(room.stream)
+                done.wait(stream_by_number(other))
             if isinstance(results, DeviceArray):
                 results.written_on(number)
             if any(map(is_lent, arrays)):  # which kernels may use no longer than the call takes

@@ -21,7 +21,7 @@ class Stream:
     """A stream that remembers who waited for it."""
 
     def __init__(self, number):
-        self.number, self.n_waits = number, 0
+        self.number, self.n_waits, self.n_events = number, 0, 0
 
     def synchronize(self):
         self.n_waits += 1
@@ -35,6 +35,9 @@ class Event:
 
     def record(self, stream):
         self.stream = stream
+
+    def wait(self, stream):
+        stream.n_events += 1
 
     def synchronize(self):
         self.n_waits += 1
@@ -237,6 +240,7 @@ def test_work_is_put_on_the_caller_s_stream(rng, library, monkeypatch):
     transform([Array(noise(rng, 100), stream=number) for number in (77, 88)])
     assert rooms[-1].stream is library[77]
     assert (library[77].n_waits, library[88].n_waits) == (0, 1)
+    assert (library[77].n_events, library[88].n_events) == (0, 1)
 
 
 @pytest.fixture

@@ -218,6 +218,27 @@ def test_samples_that_are_still_on_their_way_on_a_stream_of_their_own(rng):
         np.testing.assert_array_equal(found.copy_to_host(), expected)
 
 
+def test_other_streams_of_a_call_go_on_when_it_is_done(rng):
+    from cuda.bindings import driver
+
+    transform = fastmel.MelSpectrogram(log="db", engine="cuda")
+    y = rng.standard_normal(20000).astype(np.float32)
+    expected, there = transform(y), cuda.cuda.to_device(y)
+    _, handle = driver.cuStreamCreate(driver.CUstream_flags.CU_STREAM_NON_BLOCKING)
+    stream = cuda.cuda.external_stream(int(handle))
+    out, taken = cuda.cuda.device_array(expected.shape, np.float32), expected * 0
+    transform(Array(there, 1), out=Array(out, int(handle)))
+    out.copy_to_host(taken, stream=stream)  # out is read there
+    np.testing.assert_array_equal(taken, expected)
+    zeros, other = cuda.cuda.pinned_array(y.shape, np.float32), cuda.cuda.to_device(y)
+    zeros[:] = 0
+    found = transform([Array(there, 1), Array(other, int(handle))])
+    other.copy_to_device(zeros, stream=stream)  # samples are overwritten there
+    stream.synchronize()
+    for of_one in found:
+        np.testing.assert_array_equal(of_one.copy_to_host(), expected)
+
+
 def test_threads_do_not_disturb_each_other(rng):
     transform = fastmel.frontend("whisper", engine="cuda")
     signals = [(0.1 * rng.standard_normal(n)).astype(np.float32) for n in range(4000, 12000, 1000)]
