@@ -268,7 +268,7 @@ class Program:
         if self.ending.is_empty:  # nothing depends on frames that are cut off
             n_frames = min(n_frames, signal.n_out)
         end = (n_frames - 1) * layout.hop_length + layout.origin + layout.n_fft
-        if layout.hop_length > layout.n_fft or n_frames == 0:
+        if layout.hop_length > layout.n_fft or n_frames == 0 or signal.n_out == 0:
             util.valid_audio(y)
         else:
             for rest in (y[: max(layout.origin, 0)], y[max(min(end, signal.n_filled), 0) :]):

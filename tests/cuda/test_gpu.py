@@ -158,6 +158,17 @@ def test_dlpack_in_and_out(rng):
     np.testing.assert_array_equal(out.copy_to_host(), expected)
 
 
+def test_samples_that_are_no_numbers_are_found_where_there_is_no_result_either():
+    options = {"stack": (40, 3), "stack_ends": "drop"}
+    y = np.zeros(9000, dtype=np.float32)
+    y[4000] = np.nan
+    for engine in ("auto", "cuda"):
+        transform = fastmel.MelSpectrogram(**options, engine=engine)
+        assert transform(np.zeros_like(y)).shape[-1] == 0
+        with pytest.raises(fastmel.ParameterError, match="not finite"):
+            transform(y)
+
+
 @pytest.mark.parametrize("power", [1.0, 2.0, 3.0])
 def test_what_is_too_large_for_the_result_is_no_number_of_it(rng, power):
     options = {"n_fft": 256, "hop_length": 100, "n_mels": 20, "power": power}
