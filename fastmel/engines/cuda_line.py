@@ -34,6 +34,7 @@ _COS_72, _COS_144 = F32(math.cos(0.4 * math.pi)), F32(math.cos(0.8 * math.pi))
 _SIN_72, _SIN_144 = F32(math.sin(0.4 * math.pi)), F32(math.sin(0.8 * math.pi))
 _COS_22, _SIN_22 = F32(math.cos(math.pi / 8)), F32(math.sin(math.pi / 8))
 _LARGEST = F32(np.finfo(F32).max)
+_ROOT_HALF_BITS = I32(_ROOT_HALF.view(I32))
 _LOW, _SHORT = U64(0xFFFFFFFF), U64(0xFFFF)
 
 _place = device(cuda_layout.place)
@@ -616,9 +617,19 @@ def _fft_of(layout: Layout) -> Any:
 
 
 @partial(device, fastmath=True)
-def _log2(x: Any) -> Any:
-    """The GPU's own logarithm, an instruction, which errs by 2**-22 at most, of 1 or relatively."""
+def _near_log2(x: Any) -> Any:
+    """The GPU's own logarithm, an instruction that errs by 2**-22, in all or relatively."""
     return math.log2(x)
+
+
+@device
+def _log2(x: Any) -> Any:
+    """A logarithm that errs by 2**-22 and its rounding in all; x is not subnormal."""
+    bits = F32(x).view(I32)
+    exponent = I32(I32(bits - _ROOT_HALF_BITS) >> I32(23))
+    mantissa = I32(bits - (exponent << I32(23))).view(F32)  # from sqrt(1/2) to sqrt(2)
+    value = F32(exponent) + _near_log2(mantissa)
+    return value if x <= _LARGEST else x  # infinity and NaN stay
 
 
 def _bands_of(layout: Layout) -> Any:
@@ -631,7 +642,7 @@ def _bands_of(layout: Layout) -> Any:
     amin, added, factor, offset, floor = map(
         F32, map(operator.mul, layout.log or (0, 0, 1, 0, 0), scale)
     )
-    adds = bool(added)
+    adds, is_normal = bool(added), max(amin, added) >= np.finfo(F32).tiny
 
     @device
     def bands(shared: Any, spans: Any, weights: Any, tile: Any, done: Any, tid: int) -> None:
@@ -650,7 +661,8 @@ def _bands_of(layout: Layout) -> Any:
                 n_steps = U32(n_steps - U32(1))
             if is_log:
                 more = total + added if adds else total
-                total = floor if total <= amin else factor * _log2(more) + offset
+                log2 = _log2(more) if is_normal else _near_log2(more)
+                total = floor if total <= amin else factor * log2 + offset
             tile[U32(f + done + last_band * pitch - i * pitch)] = total
             unit = U32(unit + n_threads)
 

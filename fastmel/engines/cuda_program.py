@@ -388,14 +388,15 @@ class _Room:
     def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
         """Memory of this name on the GPU, whose values are lost when it is asked for again."""
         dtype, size = np.dtype(dtype), math.prod(shape)
-        memory, part = self._kept.pop((name, dtype.char), (None, None))
-        if part is None or part.shape != shape:
-            if memory is None or memory.size < size:
-                memory = part = None  # is free before there is more
+        kept = self._kept.pop((name, dtype.char), None)
+        if kept is None or kept[1].shape != shape:
+            memory = kept[0] if kept and kept[0].size >= size else None
+            if memory is None:
+                kept = None  # is free before there is more
                 memory = Array.of(cuda.device_array(max(size, 1), dtype))
-            part = memory.part(0, shape)
-        self._kept[name, dtype.char] = memory, part
-        return part
+            kept = memory, memory.part(0, shape)
+        self._kept[name, dtype.char] = kept
+        return kept[1]
 
     def pinned(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
         """The same on the host."""
