@@ -7,6 +7,7 @@ and use no operations of warps, so that the CUDA simulator runs them as they are
 
 import os
 import pickle
+import re
 import warnings
 from array import array
 from collections.abc import Callable, Iterator, Sequence
@@ -40,7 +41,7 @@ except ImportError as error:
 
 __all__ = [
     "IS_DIRECT", "IS_SIMULATED", "check", "copy", "cuda", "describe", "device", "device_at",
-    "exported", "kernel", "launch", "memory_of", "on_gpu",
+    "exported", "kernel", "launch", "memory_of", "on_gpu", "told_plainly",
 ]  # fmt: skip
 
 
@@ -266,6 +267,25 @@ def _driver_version() -> tuple[int, int]:
     if result != driver.CUresult.CUDA_SUCCESS:
         raise OSError(result.name)
     return number // 1000, number % 1000 // 10
+
+
+@contextmanager
+def told_plainly() -> Iterator[None]:
+    """Say in a sentence what a CUDA package reports during a call."""
+    try:
+        yield
+    except Exception as error:
+        if "OUT OF MEMORY" in str(error).upper().replace("_", " "):
+            raise MemoryError(
+                "the GPU's memory is too small for this call; give fewer or shorter signals at a "
+                'time, or use engine="auto"'
+            ) from error
+        if found := re.search(r"CUDA_ERROR_\w+", str(error)):
+            raise RuntimeError(
+                f"the GPU failed ({found[0]}), and the call has no result; begin a new process, as "
+                'CUDA may refuse all that follows in this one, or use engine="auto"'
+            ) from error
+        raise
 
 
 @contextmanager

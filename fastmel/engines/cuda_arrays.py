@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fastmel.exceptions import ParameterError
 
-from .cuda import IS_DIRECT, copy, cuda, device_at, exported, memory_of, on_gpu
+from .cuda import IS_DIRECT, copy, cuda, device_at, exported, memory_of, on_gpu, told_plainly
 
 __all__ = [
     "PER_THREAD",
@@ -157,7 +157,7 @@ class DeviceArray:
                 "a DeviceArray lends its own memory, on its GPU and without a copy; copy what you "
                 "take, or call copy_to_host()"
             )
-        with on_gpu(self._device):
+        with told_plainly(), on_gpu(self._device):
             if stream != -1:  # the taker's work must wait for ours
                 self._ready.synchronize()
             return exported(self, stream=-1, max_version=max_version)
@@ -168,7 +168,7 @@ class DeviceArray:
 
     def copy_to_host(self) -> Any:
         """Return the values as a NumPy array."""
-        with on_gpu(self._device):
+        with told_plainly(), on_gpu(self._device):
             self._ready.synchronize()
             return self._memory.copy_to_host()
 

@@ -7,7 +7,6 @@ overlap. Arrays that are on the GPU already are computed in place on their strea
 import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import cache, lru_cache
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from fastmel.arrays import is_on_gpu
 from fastmel.exceptions import ParameterError
 
 from . import cuda_layout
-from .cuda import check, cuda, launch, on_gpu
+from .cuda import check, cuda, launch, on_gpu, told_plainly
 from .cuda_arrays import (
     PER_THREAD,
     Array,
@@ -107,10 +106,12 @@ class Program:
             If a sample is NaN or infinite.
         MemoryError
             If a signal is too long for the GPU's memory.
+        RuntimeError
+            If the GPU fails.
         """
         self._check_lengths(lengths)
         check()
-        with _told_plainly(), _lock:
+        with told_plainly(), _lock:
             rooms = _rooms(cuda.gpus.current.id)
             ends: list[Callable[[], None]] = []
             try:
@@ -169,7 +170,7 @@ class Program:
         device, *others = {device_of(array) for array in arrays}
         if others:
             raise ParameterError("the arrays of a call must be on one GPU, and these are not")
-        with _told_plainly(), on_gpu(device), _lock:
+        with told_plainly(), on_gpu(device), _lock:
             number = stream_number(signals[0])
             waiting = {stream_number(array) for array in arrays} - {number}
             for other in waiting:
@@ -429,17 +430,3 @@ def _rooms(device_id: int) -> tuple[_Room, _Room]:
 def _room_on(device_id: int, stream: int, thread: int | None) -> _Room:
     """The room for a stream of another library, or of a thread."""
     return _Room(device_id, stream_by_number(stream))
-
-
-@contextmanager
-def _told_plainly() -> Iterator[None]:
-    """Say in a sentence what a CUDA package reports."""
-    try:
-        yield
-    except Exception as error:
-        if "OUT OF MEMORY" in str(error).upper().replace("_", " "):
-            raise MemoryError(
-                "the GPU's memory is too small for this call; give fewer or shorter signals at a "
-                'time, or use engine="auto"'
-            ) from error
-        raise

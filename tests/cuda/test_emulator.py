@@ -177,6 +177,25 @@ def test_what_a_failure_has_cost_is_not_done_later(violations):
     assert (fetched == 7).all()
 
 
+def test_a_kernel_that_fails_is_told_in_a_sentence(rng, monkeypatch):
+    transform = fastmel.frontend("whisper", engine="cuda")
+    y = rng.standard_normal(4000).astype(np.float32)
+    expected = transform(y)
+
+    def fail(*launch):
+        raise ArithmeticError("the GPU is on fire")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(driver, "run", fail)
+        for given in (y, cuda.cuda.to_device(y)):
+            with pytest.raises(
+                RuntimeError, match=r"GPU failed \(CUDA_ERROR_LAUNCH_FAILED\), .* new"
+            ):
+                transform([given, given])[0].copy_to_host()
+    driver.failures.clear()
+    np.testing.assert_array_equal(transform(y), expected)
+
+
 def test_what_two_threads_use_with_no_barrier_between_them(violations):
     def kernel(out):
         shared = cuda.cuda.shared.array(N, np.float32)

@@ -8,9 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import soundfile
 
 import fastmel
 from fastmel import frontends
+from fastmel.cli import main
 from fastmel.engines import cuda
 
 pytestmark = [
@@ -335,6 +337,18 @@ def test_compiled_kernels_are_found_by_the_next_process(tmp_path):
     (n_first, sum_first), (n_second, sum_second) = first.stdout.split(), second.stdout.split()
     assert (int(n_first), int(n_second)) == (0, 2)
     assert sum_first == sum_second
+
+
+def test_the_command_line_takes_the_gpu(rng, tmp_path, capsys):
+    y = (0.1 * rng.standard_normal(9000)).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", y, 16000, subtype="FLOAT")
+    target = tmp_path / "a.npy"
+    command = ["mel", str(tmp_path / "a.wav"), "-o", str(target), "--frontend", "whisper"]
+    assert main([*command, "--engine", "cuda"]) == 0
+    expected = fastmel.frontend("whisper", engine="cuda")(y)
+    np.testing.assert_array_equal(np.load(target), expected)
+    assert main(["info"]) == 0
+    assert cuda.describe() in capsys.readouterr().out
 
 
 def test_a_forked_child_is_told_so():
