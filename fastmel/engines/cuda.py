@@ -77,7 +77,8 @@ IS_DIRECT = bool(_IS_NUMBA and not IS_SIMULATED)
 
 def copy(to: int, source: int, n_bytes: int, stream: Any) -> None:
     """Copy what is at an address, on a stream; memory that is not pinned is read at once."""
-    _checked(_bindings().cuMemcpyAsync(to, source, n_bytes, int(stream.handle)))
+    if n_bytes:
+        _checked(_bindings().cuMemcpyAsync(to, source, n_bytes, int(stream.handle)))
 
 
 def launch(
