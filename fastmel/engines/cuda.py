@@ -40,14 +40,29 @@ except ImportError as error:
     raise ParameterError(_NO_PACKAGE) from error
 
 __all__ = [
-    "IS_DIRECT", "IS_SIMULATED", "check", "copy", "cuda", "describe", "device", "device_at",
-    "exported", "kernel", "launch", "memory_of", "on_gpu", "told_plainly",
+    "IS_DIRECT", "IS_SIMULATED", "bits_of", "check", "copy", "cuda", "describe", "device",
+    "device_at", "exported", "float_of", "kernel", "launch", "memory_of", "on_gpu", "told_plainly",
 ]  # fmt: skip
 
 
 def device(function: Callable[..., Any], *, fastmath: bool = False) -> Any:
     """Compile a function for calls from kernels."""
     return cuda.jit(device=True, fastmath=fastmath)(function)
+
+
+if IS_SIMULATED:
+
+    def float_of(bits: Any) -> Any:
+        """The float32 that consists of the bits of an int32."""
+        return bits.view(np.float32)
+
+    def bits_of(value: Any) -> Any:
+        """The int32 that consists of the bits of a float32."""
+        return value.view(np.int32)
+
+else:  # one of the packages has no view() of a value
+    _library = import_module(f"{cuda.__name__}.libdevice")
+    float_of, bits_of = _library.int_as_float, _library.float_as_int
 
 
 def kernel(n_threads: int, n_at_once: int = 1536) -> Callable[[Callable[..., None]], Any]:

@@ -20,7 +20,7 @@ import numpy as np
 from fastmel.kernels.frames import EDGE, REFLECT, SYMMETRIC, ZEROS
 
 from . import cuda_layout
-from .cuda import cuda, device, kernel
+from .cuda import bits_of, cuda, device, float_of, kernel
 from .cuda_layout import Layout
 
 __all__ = [
@@ -58,7 +58,7 @@ def _unpacked(span: Any) -> Any:
 @device
 def _halves(pair: Any) -> Any:
     """The two values of a pair, which is loaded at once."""
-    return U32(pair & _LOW).view(F32), U32(pair >> U64(32)).view(F32)
+    return float_of(I32(pair & _LOW)), float_of(I32(pair >> U64(32)))
 
 
 # small DFTs in place: ``re`` and ``im`` are in registers once the loops are unrolled
@@ -625,9 +625,9 @@ def _near_log2(x: Any) -> Any:
 @device
 def _log2(x: Any) -> Any:
     """A logarithm that errs by 2**-22 and its rounding in all; x is not subnormal."""
-    bits = F32(x).view(I32)
+    bits = bits_of(F32(x))
     exponent = I32(I32(bits - _ROOT_HALF_BITS) >> I32(23))
-    mantissa = I32(bits - (exponent << I32(23))).view(F32)  # from sqrt(1/2) to sqrt(2)
+    mantissa = float_of(I32(bits - (exponent << I32(23))))  # from sqrt(1/2) to sqrt(2)
     value = F32(exponent) + _near_log2(mantissa)
     return value if x <= _LARGEST else x  # infinity and NaN stay
 
