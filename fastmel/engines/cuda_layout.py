@@ -6,6 +6,7 @@ here, and so does the model that counts bank conflicts in the tests.
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -36,8 +37,10 @@ STEPS = 4
 #: bins that a warp may read more than its longest band has, to find them in different banks
 _SLACK = 8
 _WARP, _BANKS = 32, 32
-#: shared memory that a block has on every GPU, in bytes
-_SHARED = 48 << 10
+#: shared memory that a block has on every GPU, in bytes, and what CUDA takes of it for itself
+_SHARED, _RESERVED = 48 << 10, 1 << 10
+#: shared memory of multiprocessors and their threads: of compute capability 8.0, 9.0 and 12.0
+_PROCESSORS = (164 << 10, 2048), (228 << 10, 2048), (100 << 10, 1536)
 
 
 def why_not(plan: MelPlan | SpectrumPlan, dtype: np.dtype[Any]) -> str | None:
@@ -168,33 +171,47 @@ class Layout:
         """Complex points of the FFT of half the length."""
         return self.n_fft // 2
 
-    @property
+    @cached_property
     def radices(self) -> tuple[int, ...]:
         """The passes of the FFT."""
         return radices(self.n_points)
 
     @property
-    def gap_shift(self) -> int:
-        """The logarithm of the points between gaps: the first pass joins as many, or there is none.
+    def gap(self) -> int:
+        """The points between gaps: the first pass joins as many, or there is none.
 
         An odd radix leads to other banks without gaps.
         """
-        return {16: 4, 8: 3}.get(self.radices[0], LONGEST.bit_length())
+        first = self.radices[0]
+        return first if first >= 8 else LONGEST
 
-    @property
+    @cached_property
     def n_threads(self) -> int:
-        """Threads of a block."""
+        """Threads of a block.
+
+        Where they have many points each, 1024 threads must consist of whole blocks: so many find 64
+        registers. A block is small then, unless half of the threads would not find shared memory.
+        """
+        if self.radices[-1] == 10:
+            n_threads, n_bytes = 8 * _WARP, self._n_bytes(8 * _WARP) + _RESERVED
+            is_enough = all(
+                n_shared // n_bytes * n_threads >= n // 2 for n_shared, n in _PROCESSORS
+            )
+            return n_threads if is_enough else 2 * n_threads
         n_units = -(-self.n_frames * self.n_points // _POINTS_OF_THREAD)
         if self.radices[-1] == 4:  # one pair of butterflies more than would come out even
             n_units += self.n_frames
         return _WARP * -(-n_units // _WARP)
 
+    def n_units(self, at: int) -> int:
+        """What there is to do at once in pass number `at`: butterflies, or pairs of them."""
+        n_butterflies = self.n_points // self.radices[at]
+        is_last = at + 1 == len(self.radices)
+        return (n_butterflies // 2 + 1 if is_last else n_butterflies) * self.n_frames
+
     def n_rounds(self, at: int) -> int:
         """How often a thread works in pass number `at`."""
-        radix, is_last = self.radices[at], at + 1 == len(self.radices)
-        n_butterflies = self.n_points // radix
-        n_units = n_butterflies // 2 + 1 if is_last else n_butterflies
-        return -(-n_units * self.n_frames // self.n_threads)
+        return -(-self.n_units(at) // self.n_threads)
 
     @property
     def n_at_once(self) -> int:
@@ -216,7 +233,7 @@ class Layout:
     @property
     def half(self) -> int:
         """Values of the real parts; the imaginary ones follow."""
-        n_places: int = place(self.n_points, self.gap_shift) + 1
+        n_places: int = place(self.n_points, self.gap) + 1
         return self.n_frames * n_places
 
     @property
@@ -264,14 +281,20 @@ class Layout:
 
     @property
     def n_scratch(self) -> int:
-        """Values of shared memory in which threads add up what they have."""
-        is_used = self.removes_dc or self.energy or self.finds_peak
-        return self.n_threads if is_used else 1
+        """Values of shared memory in which threads add up what they have beside the samples."""
+        return self.n_threads if self._adds_up else 1
+
+    @property
+    def _adds_up(self) -> bool:
+        return bool(self.removes_dc or self.energy)
 
     @property
     def n_bytes(self) -> int:
         """Shared memory of a block."""
-        n_values = self.n_shared + self.n_tile_values + self.n_scratch
+        return self._n_bytes(self.n_threads)
+
+    def _n_bytes(self, n_threads: int) -> int:
+        n_values = self.n_shared + self.n_tile_values + (n_threads if self._adds_up else 1)
         return 4 * (n_values + self.n_frames + 1)
 
 
@@ -366,11 +389,12 @@ class Ending:
 
 
 def radices(n_points: int) -> tuple[int, ...]:
-    """Split a product of 2, 3 and 5 into few radices, the last up to 8; () if it is none.
+    """Split a product of 2, 3 and 5 into few radices, the last up to 10; () if it is none.
 
     Powers of two come first, as equal as can be, the largest of them first, but after odd radices
     if they are less than 8: an order with few bank conflicts. A thread of the last pass has two
-    butterflies, so its radix is at most 8.
+    butterflies, so its radix is at most 10: that, with what is left of the powers of two times 5
+    before it, saves a pass of some sizes.
     """
     n_twos = (n_points & -n_points).bit_length() - 1
     rest, odd = n_points >> n_twos, []
@@ -384,15 +408,23 @@ def radices(n_points: int) -> tuple[int, ...]:
     if not odd and n_twos == 4 * n_passes:
         n_passes += 1
     twos = [1 << (n_twos + i) // n_passes for i in reversed(range(n_passes))]
-    return (*twos, *odd) if n_twos > 2 else (*odd, *twos)
+    found = (*twos, *odd) if n_twos > 2 else (*odd, *twos)
+    first, fives = [1 << max(n_twos - 1, 0)], odd.count(5)
+    if n_twos in (2, 3) and fives > 1:
+        first, fives = [5 * first[0]], fives - 1
+    if n_twos in (2, 3, 5) and fives > 0:
+        composite = (*first, *[5] * (fives - 1), *[3] * odd.count(3), 10)
+        if len(composite) < len(found):
+            return composite
+    return found
 
 
-def place(point: Any, gap_shift: int) -> Any:
+def place(point: Any, gap: int) -> Any:
     """Where a point is, in units of all frames: there are gaps between groups of points.
 
     Without them, butterflies that are neighbours would write to the same bank. Powers have none.
     """
-    return point + (point >> gap_shift)
+    return point + point // gap
 
 
 def is_regular(layout: Layout, step: int, n_steps: int) -> bool:
@@ -400,8 +432,8 @@ def is_regular(layout: Layout, step: int, n_steps: int) -> bool:
 
     The first is one from which a pass reads, or to which it writes.
     """
-    gap_every = 1 << layout.gap_shift
-    return gap_every > layout.n_points or step % gap_every == 0 or step * n_steps == gap_every
+    gap = layout.gap
+    return gap > layout.n_points or step % gap == 0 or step * n_steps == gap
 
 
 def source(j: Any, k: int, n_butterflies: int) -> Any:

@@ -116,23 +116,30 @@ def _dft4(re: Any, im: Any, at: int) -> None:
 
 
 @device
-def _dft5(re: Any, im: Any, at: int) -> None:
-    _add_and_subtract(re, im, at + 1, at + 4)
-    _add_and_subtract(re, im, at + 2, at + 3)
+def _dft5_apart(re: Any, im: Any, at: int, step: int) -> None:
+    """Transform five numbers that are a step apart."""
+    a, b, c, d = at + step, at + 2 * step, at + 3 * step, at + 4 * step
+    _add_and_subtract(re, im, a, d)
+    _add_and_subtract(re, im, b, c)
     real, imag = re[at], im[at]
-    near_re, near_im, far_re, far_im = re[at + 1], im[at + 1], re[at + 2], im[at + 2]
+    near_re, near_im, far_re, far_im = re[a], im[a], re[b], im[b]
     re[at], im[at] = real + near_re + far_re, imag + near_im + far_im
-    re[at + 1] = real + _COS_72 * near_re + _COS_144 * far_re
-    im[at + 1] = imag + _COS_72 * near_im + _COS_144 * far_im
-    re[at + 2] = real + _COS_144 * near_re + _COS_72 * far_re
-    im[at + 2] = imag + _COS_144 * near_im + _COS_72 * far_im
-    near_re, near_im, far_re, far_im = re[at + 4], im[at + 4], re[at + 3], im[at + 3]
-    re[at + 4] = _SIN_72 * near_im + _SIN_144 * far_im
-    im[at + 4] = -(_SIN_72 * near_re + _SIN_144 * far_re)
-    re[at + 3] = _SIN_144 * near_im - _SIN_72 * far_im
-    im[at + 3] = -(_SIN_144 * near_re - _SIN_72 * far_re)
-    _add_and_subtract(re, im, at + 1, at + 4)
-    _add_and_subtract(re, im, at + 2, at + 3)
+    re[a] = real + _COS_72 * near_re + _COS_144 * far_re
+    im[a] = imag + _COS_72 * near_im + _COS_144 * far_im
+    re[b] = real + _COS_144 * near_re + _COS_72 * far_re
+    im[b] = imag + _COS_144 * near_im + _COS_72 * far_im
+    near_re, near_im, far_re, far_im = re[d], im[d], re[c], im[c]
+    re[d] = _SIN_72 * near_im + _SIN_144 * far_im
+    im[d] = -(_SIN_72 * near_re + _SIN_144 * far_re)
+    re[c] = _SIN_144 * near_im - _SIN_72 * far_im
+    im[c] = -(_SIN_144 * near_re - _SIN_72 * far_re)
+    _add_and_subtract(re, im, a, d)
+    _add_and_subtract(re, im, b, c)
+
+
+@device
+def _dft5(re: Any, im: Any, at: int) -> None:
+    _dft5_apart(re, im, at, 1)
 
 
 @device
@@ -177,7 +184,64 @@ def _dft16(re: Any, im: Any, at: int) -> None:
     _swap(re, im, at + 13, at + 14)
 
 
-_DFTS = {2: _dft2, 3: _dft3, 4: _dft4, 5: _dft5, 8: _dft8, 16: _dft16}
+# Transforms of products of coprime numbers need no twiddles (Good and Thomas). Their numbers are
+# where `_inputs_of` puts them, and `_outputs_of` tells where they leave them.
+
+
+@device
+def _dft10(re: Any, im: Any, at: int) -> None:
+    _dft2(re, im, at)
+    _dft2(re, im, at + 2)
+    _dft2(re, im, at + 4)
+    _dft2(re, im, at + 6)
+    _dft2(re, im, at + 8)
+    _dft5_apart(re, im, at, 2)
+    _dft5_apart(re, im, at + 1, 2)
+
+
+@device
+def _dft20(re: Any, im: Any, at: int) -> None:
+    _dft4(re, im, at)
+    _dft4(re, im, at + 4)
+    _dft4(re, im, at + 8)
+    _dft4(re, im, at + 12)
+    _dft4(re, im, at + 16)
+    _dft5_apart(re, im, at, 4)
+    _dft5_apart(re, im, at + 1, 4)
+    _dft5_apart(re, im, at + 2, 4)
+    _dft5_apart(re, im, at + 3, 4)
+
+
+_DFTS = {
+    2: _dft2, 3: _dft3, 4: _dft4, 5: _dft5, 8: _dft8, 10: _dft10, 16: _dft16, 20: _dft20,
+}  # fmt: skip
+
+
+def _inputs_of(radix: int) -> Any:
+    """Make the function that tells where a transform takes its input k."""
+    n_rows, is_product = radix // 5, radix in (10, 20)
+    inverse = pow(n_rows, -1, 5) if is_product else 1
+
+    @device
+    def place(k: int) -> Any:
+        if not is_product:
+            return k
+        return split(k, n_rows)[1] + U32(n_rows) * split(inverse * k, 5)[1]
+
+    return place
+
+
+def _outputs_of(radix: int) -> Any:
+    """Make the function that tells where it leaves its output k."""
+    n_rows, is_product = radix // 5, radix in (10, 20)
+
+    @device
+    def place(k: int) -> Any:
+        if not is_product:
+            return k
+        return split(k, n_rows)[1] + U32(n_rows) * split(k, 5)[1]
+
+    return place
 
 
 # the steps of the line; each maker returns a function that all threads of a block call
@@ -456,16 +520,15 @@ def _windowed_of(layout: Layout) -> Any:
 
 def _place_of(layout: Layout, step: int, n_steps: int) -> Any:
     """Make the function that tells where the k-th point of frame f after some first is."""
-    n_frames, gap_shift = layout.n_frames, layout.gap_shift
+    n_frames, gap = layout.n_frames, U32(layout.gap)
     is_regular = cuda_layout.is_regular(layout, step, n_steps)
+    apart = n_frames * (cuda_layout.place(step, layout.gap) if step % layout.gap == 0 else step)
 
     @device
     def place(first: Any, k: int, f: Any) -> Any:
         if is_regular:  # all share one address, and have constants beside it
-            return U64(_place(first, gap_shift) * n_frames + f) + U64(
-                _place(k * step, gap_shift) * n_frames
-            )
-        return U64(_place(U32(first + k * step), gap_shift) * n_frames + f)
+            return U64(_place(first, gap) * n_frames + f) + U64(k * apart)
+        return U64(_place(U32(first + k * step), gap) * n_frames + f)
 
     return place
 
@@ -504,6 +567,7 @@ def _pass_of(layout: Layout, at: int, stride: int, read: Any) -> Any:
     place = _place_of(layout, stride, radix)
     n_units = layout.n_points // radix * n_frames
     n_values, dft = n_rounds * radix, _DFTS[radix]
+    input_at, output_at = _inputs_of(radix), _outputs_of(radix)
 
     @device
     def one_pass(shared: Any, means: Any, window: Any, turns: Any, tid: int) -> None:
@@ -514,8 +578,8 @@ def _pass_of(layout: Layout, at: int, stride: int, read: Any) -> Any:
             if unit < n_units:
                 j, f = split(unit, n_frames)
                 for k in range(radix):
-                    value = read(shared, means, window, turns, f, j, k, False)
-                    re[i * radix + k], im[i * radix + k] = value
+                    a = i * radix + input_at(k)
+                    re[a], im[a] = read(shared, means, window, turns, f, j, k, False)
         cuda.syncthreads()
         for i in range(n_rounds):
             unit = tid + i * n_threads
@@ -524,9 +588,8 @@ def _pass_of(layout: Layout, at: int, stride: int, read: Any) -> Any:
                 dft(re, im, i * radix)
                 first = U32(_target(j, 0, radix, stride))
                 for k in range(radix):
-                    at = place(first, k, f)
-                    shared[at] = re[i * radix + k]
-                    shared[at + half] = im[i * radix + k]
+                    a, at = i * radix + output_at(k), place(first, k, f)
+                    shared[at], shared[at + half] = re[a], im[a]
         cuda.syncthreads()
 
     return one_pass
@@ -541,7 +604,7 @@ def _last_pass_of(layout: Layout, read: Any, first_turn: int) -> Any:
     radix, n_rounds = layout.radices[-1], layout.n_rounds(len(layout.radices) - 1)
     n_butterflies, n_zeros = n_points // radix, cuda_layout.STEPS
     n_units, n_values = (n_butterflies // 2 + 1) * n_frames, n_rounds * 2 * radix
-    dft = _DFTS[radix]
+    dft, input_at, output_at = _DFTS[radix], _inputs_of(radix), _outputs_of(radix)
     is_power, is_magnitude = layout.power == 2, layout.power == 1
     offset, exponent = F32(layout.power_offset), F32(layout.power / 2)
 
@@ -563,7 +626,7 @@ def _last_pass_of(layout: Layout, read: Any, first_turn: int) -> Any:
             if unit < n_units:
                 j, f = split(unit, n_frames)
                 for k in range(radix):
-                    a, b = 2 * i * radix + k, (2 * i + 1) * radix + k
+                    a, b = 2 * i * radix + input_at(k), (2 * i + 1) * radix + input_at(k)
                     re[a], im[a] = read(shared, means, window, turns, f, j, k, False)
                     re[b], im[b] = read(shared, means, window, turns, f, j, k, True)
         cuda.syncthreads()
@@ -574,7 +637,8 @@ def _last_pass_of(layout: Layout, read: Any, first_turn: int) -> Any:
                 dft(re, im, 2 * i * radix)
                 dft(re, im, (2 * i + 1) * radix)
                 for k in range(radix):
-                    a, b = 2 * i * radix + k, (2 * i + 1) * radix + (radix - k) % radix
+                    a = 2 * i * radix + output_at(k)
+                    b = (2 * i + 1) * radix + output_at((radix - k) % radix)
                     even_re, even_im = re[a] + re[b], im[a] - im[b]
                     odd_re, odd_im = im[a] + im[b], re[b] - re[a]
                     real, imag = _halves(turns[U64(j) + U64(first_turn + k * n_butterflies)])
@@ -754,7 +818,7 @@ def line_of(layout: Layout) -> Any:
         tid = I32(cuda.threadIdx.x)
         peak = store(tile, rows, row, first, out, tid)
         if finds_peak:
-            peak = largest(peak, scratch, tid)
+            peak = largest(peak, shared, tid)
             if tid == 0:
                 cuda.atomic.max(state, (PEAK, row), peak)
 

@@ -39,6 +39,8 @@ CONFIGS = {
     "4096": fastmel.MelConfig(n_fft=4096, hop_length=1024, log="db"),
     "600": fastmel.MelConfig(n_fft=600, hop_length=150, n_mels=40, layout="frames_first"),
     "16": fastmel.MelConfig(sr=1000, n_fft=16, hop_length=8, n_mels=2, power=3.0),
+    "960": fastmel.MelConfig(sr=48000, n_fft=960, hop_length=480, n_mels=64, log="db", top_db=80),
+    "2000": fastmel.MelConfig(sr=16000, n_fft=2000, hop_length=500, remove_dc=True, log="ln"),
     "1536": fastmel.MelConfig(n_fft=1536, hop_length=441, n_mels=60, dtype="float16"),
 }
 #: those that are compiled for every architecture, which takes 3 s each

@@ -73,9 +73,9 @@ def test_front_ends(rng, name):
 
 
 def test_a_block_as_it_is_on_a_gpu(rng, simulator, monkeypatch):
-    monkeypatch.undo()  # 416 threads and 16 frames at once
+    monkeypatch.undo()  # 256 threads and 16 frames at once
     transform = fastmel.frontend("whisper", engine="cuda")
-    assert transform._program.layout.n_threads == 416
+    assert transform._program.layout.n_threads == 256
     y = noise(rng, 2000)
     expected = fastmel.frontend("whisper", engine="reference")(y.astype(np.float64))
     np.testing.assert_allclose(transform(y), expected, rtol=0, atol=1e-6)
