@@ -121,13 +121,13 @@ def launch(
     arguments : sequence of Array
         What it takes.
     """
-    if not IS_DIRECT:
+    kinds = tuple([(argument.dtype.char, len(argument.shape)) for argument in arguments])
+    function = _function(kernel, kinds, device_id) if IS_DIRECT else None
+    if function is None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Numba's, of small grids
             kernel[grid, n_threads, stream](*(argument.as_numba() for argument in arguments))
         return
-    kinds = tuple([(argument.dtype.char, len(argument.shape)) for argument in arguments])
-    function = _function(kernel, kinds, device_id)
     values = array("Q")
     for argument in arguments:
         values.extend(argument.words())
@@ -139,12 +139,19 @@ def launch(
 
 @lru_cache(maxsize=256)
 def _function(kernel: Any, kinds: tuple[tuple[str, int], ...], device_id: int) -> Any:
-    """The driver's function of a kernel on the current GPU, for types of C-contiguous arrays."""
+    """The driver's function of a kernel on the current GPU, for types of C-contiguous arrays.
+
+    None if numba-cuda is another one than 0.30 in what it does not promise.
+    """
     types = import_module("numba.cuda.types")
     names = ((np.dtype(char).name, n) for char, n in kinds)
     arrays = tuple(types.Array(getattr(types, name), n, "C") for name, n in names)
-    function = kernel.compile(arrays)._codelibrary.get_cufunc()
-    return _bindings().CUfunction(int(function.kernel.handle))
+    compiled = kernel.compile(arrays)
+    try:
+        handle = int(compiled._codelibrary.get_cufunc().kernel.handle)
+    except (AttributeError, TypeError):
+        return None
+    return _bindings().CUfunction(handle)
 
 
 @cache

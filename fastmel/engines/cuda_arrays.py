@@ -87,7 +87,11 @@ class Array:
 
     def as_numba(self) -> Any:
         """The same as Numba's array."""
-        return self._memory[self._first : self._first + self.size].reshape(self.shape)
+        memory = self._memory
+        if IS_DIRECT:  # it may be another library's
+            memory = cuda.as_cuda_array(memory, sync=False)
+            memory = memory.reshape(memory.size)
+        return memory[self._first : self._first + self.size].reshape(self.shape)
 
     def fill(self, source: Any, stream: Any) -> None:
         """Copy an `Array` or memory of the host to it."""

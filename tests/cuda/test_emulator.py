@@ -196,6 +196,16 @@ def test_a_kernel_that_fails_is_told_in_a_sentence(rng, monkeypatch):
     np.testing.assert_array_equal(transform(y), expected)
 
 
+def test_kernels_that_numba_hides_are_launched_by_it(rng, monkeypatch):
+    transform = fastmel.frontend("nemo", engine="cuda")
+    y = rng.standard_normal((2, 9000)).astype(np.float32)
+    expected = transform(y)
+    monkeypatch.setattr(cuda, "_function", lambda *kernel: None)
+    np.testing.assert_array_equal(transform(y), expected)
+    there = cuda.cuda.to_device(y)
+    np.testing.assert_array_equal(transform(there).copy_to_host(), expected)
+
+
 def test_what_two_threads_use_with_no_barrier_between_them(violations):
     def kernel(out):
         shared = cuda.cuda.shared.array(N, np.float32)
