@@ -185,7 +185,8 @@ def _dft16(re: Any, im: Any, at: int) -> None:
 
 
 # Transforms of products of coprime numbers need no twiddles (Good and Thomas). Their numbers are
-# where `_inputs_of` puts them, and `_outputs_of` tells where they leave them.
+# where `_inputs_of` puts them, and `_outputs_of` tells where they leave them. There are no loops,
+# which the compiler does not unroll for compute capability 12.0: numbers would leave registers.
 
 
 @device
