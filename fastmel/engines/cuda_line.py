@@ -496,7 +496,6 @@ def _windowed_of(layout: Layout) -> Any:
     half_row, pitch, odd_at = layout.height // 2, layout.row_pitch, U64(layout.odd_at)
     # neighbours in one row, and inputs of a butterfly that are less than a row apart
     is_paired = layout.height % 2 == 0 and n_butterflies <= half_row and not layout.preemphasis
-    may_cross = is_paired and half_row % n_butterflies != 0
 
     @device
     def windowed(
@@ -506,8 +505,7 @@ def _windowed_of(layout: Layout) -> Any:
         if is_paired:
             row, column = k * n_butterflies // half_row, k * n_butterflies % half_row
             at = U64(f * pitch + j) + U64(row * pitch + column)
-            crosses = column + n_butterflies > half_row and j >= U32(half_row - column)
-            if may_cross and crosses:  # into the next row
+            if column + n_butterflies > half_row and j >= U32(half_row - column):  # into the next
                 at += U64(pitch - half_row)
             real, imag = shared[at], shared[at + odd_at]
             if removes_dc:

@@ -76,23 +76,13 @@ def architecture(request, monkeypatch):
     from numba.cuda import dispatcher
 
     capability = ARCHITECTURES[request.param]
-    for make in (
-        cuda_line.line_of,
-        cuda_ending.cepstra_of,
-        cuda_ending.statistics_of,
-        cuda_ending.finish_of,
-    ):
+    for make in MAKERS:
         make.cache_clear()
     monkeypatch.setattr(
         dispatcher, "get_current_device", lambda: SimpleNamespace(compute_capability=capability)
     )
     yield request.param
-    for make in (
-        cuda_line.line_of,
-        cuda_ending.cepstra_of,
-        cuda_ending.statistics_of,
-        cuda_ending.finish_of,
-    ):
+    for make in MAKERS:
         make.cache_clear()
 
 
