@@ -27,6 +27,9 @@ from fastmel.kernels.jit import KernelCache, identify
 #: whether kernels run in Numba's simulator
 IS_SIMULATED = bool(config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 
+#: bytes at multiples of which shared memory begins, so that pairs of values are read at once
+ALIGNMENT = None if IS_SIMULATED else 16
+
 # numba-cuda's code first: that of its successor, numba-cuda-mlir 0.6, takes twice the registers
 # and spills some of them. Without either, Numba's own module is there for the simulator only.
 _IS_NUMBA = IS_SIMULATED or find_spec("numba_cuda") or not find_spec("numba_cuda_mlir")
@@ -40,8 +43,9 @@ except ImportError as error:
     raise ParameterError(_NO_PACKAGE) from error
 
 __all__ = [
-    "IS_DIRECT", "IS_SIMULATED", "bits_of", "check", "copy", "cuda", "describe", "device",
-    "device_at", "exported", "float_of", "kernel", "launch", "memory_of", "on_gpu", "told_plainly",
+    "ALIGNMENT", "IS_DIRECT", "IS_SIMULATED", "bits_of", "check", "copy", "cuda", "describe",
+    "device", "device_at", "exported", "float_of", "kernel", "launch", "memory_of", "on_gpu",
+    "told_plainly",
 ]  # fmt: skip
 
 

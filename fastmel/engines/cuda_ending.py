@@ -23,11 +23,11 @@ from .cuda_line import (
 
 __all__ = ["THREADS", "VALUES", "cepstra_of", "finish_of", "neighbours", "statistics_of"]
 
-F32, I32, U32 = np.float32, np.int32, np.uint32
+F32, I32, U32, U64 = np.float32, np.int32, np.uint32, np.uint64
 
 #: threads of a block there, values that each of them finishes, and how many of them take
 #: neighbouring features
-THREADS, VALUES, _NEIGHBOURS = 256, 4, 32
+THREADS, VALUES, _NEIGHBOURS = 256, 8, 32
 
 
 @device
@@ -151,8 +151,11 @@ def statistics_of(ending: Ending) -> Any:
 
 
 @lru_cache(maxsize=16)
-def finish_of(ending: Ending) -> Any:
-    """Make the kernel that writes the result: block (x, y) takes a part of signal y's."""
+def finish_of(ending: Ending, is_in_place: bool) -> Any:
+    """Make the kernel that writes the result: block (x, y) takes a part of signal y's.
+
+    In place, values that stay as they are need not be written.
+    """
     found, n_features, is_turned = _found_of(ending), ending.n_features, ending.is_turned
     is_normal, is_scaled, over_all = bool(ending.normalize), ending.is_scaled, ending.over_all
     n_found, is_stacked, step = ending.n_found, ending.stack is not None, 1
@@ -191,23 +194,28 @@ def finish_of(ending: Ending) -> Any:
 
     @kernel(THREADS)
     def finish(source: Any, rows: Any, state: Any, stats: Any, factors: Any, out: Any) -> None:
-        values, row = cuda.local.array(VALUES, F32), cuda.blockIdx.y
-        first = cuda.blockIdx.x * THREADS * VALUES + cuda.threadIdx.x
+        values, row = cuda.local.array(VALUES, F32), U32(cuda.blockIdx.y)
+        low, tid = I32(cuda.blockIdx.x * (THREADS * VALUES)), I32(cuda.threadIdx.x)
         n_out, n_places, n_valid = rows[row, N_OUT], rows[row, N_PLACES], rows[row, N_VALID]
-        n_values, start = n_out * n_features, rows[row, FIRST_OUT] * n_features
-        found_at = rows[row, FIRST] * n_features
+        n_values, start = I32(n_out * n_features), U64(rows[row, FIRST_OUT] * n_features)
         is_plain = is_range_all and n_places == n_out and n_valid == n_out
+        if is_plain and low + THREADS * VALUES <= n_values:  # it is not asked which values they are
+            found_at = U64(rows[row, FIRST] * n_features) + U64(low + tid)
+            start += U64(low + tid)
+            for i in range(VALUES):
+                values[i] = source[found_at + U64(i * THREADS)]
+            for i in range(VALUES):
+                value = ranged(values[i], state, row)
+                if not is_in_place or value != values[i]:
+                    out[start + U64(i * THREADS)] = value
+            return
         for i in range(VALUES):
-            unit = first + i * THREADS
-            if unit >= n_values:
-                continue
-            if is_plain:  # it is not asked which value it is
-                values[i] = ranged(source[found_at + unit], state, row)
-            else:
+            unit = I32(low + tid + i * THREADS)
+            if unit < n_values:
                 values[i] = finished(source, rows, state, stats, factors, row, unit)
         for i in range(VALUES):
-            unit = first + i * THREADS
+            unit = I32(low + tid + i * THREADS)
             if unit < n_values:
-                out[start + unit] = values[i]
+                out[start + U64(unit)] = values[i]
 
     return finish

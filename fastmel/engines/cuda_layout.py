@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from fastmel.frontends.config import MelConfig
 
 __all__ = [
-    "Ending", "Layout", "Signal", "mirror", "n_together", "place", "schedule", "source", "target",
-    "turns", "why_not",
+    "Ending", "Layout", "Signal", "mirror", "n_together", "place", "power_place", "schedule",
+    "source", "target", "turns", "why_not",
 ]  # fmt: skip
 
 #: lengths of an FFT that the passes are made for
@@ -33,10 +33,12 @@ _POINTS_OF_THREAD = 8
 #: complex points that a thread may hold in a pass where 1536 threads shall find registers
 _FEW_POINTS = 10
 #: bins of a band that are read in a row
-STEPS = 4
+STEPS = 8
 #: bins that a warp may read more than its longest band has, to find them in different banks
 _SLACK = 8
-_WARP, _BANKS = 32, 32
+#: banks of shared memory, in pairs: two values that are neighbours are read and written at once,
+#: by half a warp
+_WARP, _PAIRS = 32, 16
 #: shared memory that a block has on every GPU, in bytes, and what CUDA takes of it for itself
 _SHARED, _RESERVED = 48 << 10, 1 << 10
 #: shared memory of multiprocessors and their threads: of compute capability 8.0, 9.0 and 12.0
@@ -81,8 +83,10 @@ class Signal(NamedTuple):
 class Layout:
     """The numbers that the kernel of the line is compiled for.
 
-    In shared memory, the frames that a block transforms at once lie side by side: the values of one
-    point, or of one bin, for all of them. Threads of a warp are neighbours in that order.
+    In shared memory, the frames that a block transforms at once lie side by side: one point, or one
+    pair of bins, of all of them. Threads of a warp are neighbours in that order, and each of them
+    reads or writes two values at once: the parts of a complex number, or neighbours in a signal or
+    a spectrum.
     """
 
     n_fft: int
@@ -231,33 +235,18 @@ class Layout:
         return int(self.energy is not None and self.energy_at == 0)
 
     @property
-    def half(self) -> int:
-        """Values of the real parts; the imaginary ones follow."""
-        n_places: int = place(self.n_points, self.gap) + 1
-        return self.n_frames * n_places
-
-    @property
     def height(self) -> int:
         """Samples of a row: as many as a frame shares with none of the frames after it."""
         return min(self.hop_length, self.n_fft)
 
     @property
-    def odd_at(self) -> int:
-        """Where a row has its odd samples, after the even ones: in the other half of the banks."""
-        n_even = (self.height + 1) // 2
-        return n_even if self.is_dense else n_even + (_BANKS // 2 - n_even) % _BANKS
-
-    @property
-    def is_dense(self) -> bool:
-        """Whether rows are so short that there is no room for gaps between them."""
-        return self.height < _BANKS
-
-    @property
     def row_pitch(self) -> int:
         """Values from one row of samples to the next, so that the frames' are in other banks."""
-        n_values = self.odd_at + self.height // 2
-        gap = 0 if self.is_dense else (_BANKS // self.n_frames - n_values) % _BANKS
-        return n_values + gap
+        if self.height < 2 * _PAIRS:  # no room for gaps
+            return self.height
+        if self.height % 2:  # samples are read one by one, from every other bank: twice as far
+            return self.height + (4 * _PAIRS // self.n_frames - self.height) % (2 * _PAIRS)
+        return self.height + 2 * ((_PAIRS // self.n_frames - self.height // 2) % _PAIRS)
 
     @property
     def n_rows(self) -> int:
@@ -267,7 +256,10 @@ class Layout:
     @property
     def n_shared(self) -> int:
         """Values of shared memory for samples, spectra and powers, one after the other."""
-        return max(2 * self.half, self.n_rows * self.row_pitch)
+        n_places: int = place(self.n_points, self.gap)
+        n_powers = self.n_points + 1 + STEPS
+        n_values = self.n_frames * max(2 * n_places, n_powers + n_powers % 2)
+        return max(n_values, self.n_rows * self.row_pitch)
 
     @property
     def tile_pitch(self) -> int:
@@ -422,9 +414,14 @@ def radices(n_points: int) -> tuple[int, ...]:
 def place(point: Any, gap: int) -> Any:
     """Where a point is, in units of all frames: there are gaps between groups of points.
 
-    Without them, butterflies that are neighbours would write to the same bank. Powers have none.
+    Without them, butterflies that are neighbours would write to the same bank.
     """
     return point + point // gap
+
+
+def power_place(k: Any, f: Any, n_frames: int) -> Any:
+    """Where the power of bin ``k`` of frame ``f`` is: beside that of the bin before or after it."""
+    return k // 2 * (2 * n_frames) + 2 * f + k % 2
 
 
 def is_regular(layout: Layout, step: int, n_steps: int) -> bool:
@@ -473,9 +470,9 @@ def schedule(
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Say which bins the bands of a warp read at each step, by their weights, which may be 0.
 
-    The bands of a warp, which come in the opposite order, begin where they find their bins in
-    different banks, and their weights for one step are neighbours. There are always `STEPS` of
-    them in a row, which may go beyond the last bin, where there are zeros.
+    The bands of a warp, which come in the opposite order, begin at even bins where they find them
+    in different banks. There are always `STEPS` bins in a row, which may go beyond the last one,
+    where there are zeros.
 
     Parameters
     ----------
@@ -489,59 +486,67 @@ def schedule(
     Returns
     -------
     steps : ndarray, shape (3, n_mels), int32
-        First bin that each band reads, number of steps, position of the first weight.
-    table : ndarray, float32
-        Weights; those of a band are as far apart as a warp has bands.
+        First bin that each band reads, number of bins, position of the first pair of weights.
+    table : ndarray, shape (n, 2), float32
+        Pairs of weights; those of a band are as far apart as a warp has bands.
     """
     n_bins, n_neighbours = layout.n_points + 1 + STEPS, n_together(layout)
-    banks = np.arange(n_bins) * layout.n_frames % _BANKS
     starts, ends = spans[:, 0], spans.sum(axis=1)
     firsts = np.cumsum(spans[:, 1]) - spans[:, 1]
-    steps, tables, n_weights = np.empty((3, layout.n_mels), dtype=np.int32), [], 0
+    steps, tables, n_pairs = np.empty((3, layout.n_mels), dtype=np.int32), [], 0
     for high in range(layout.n_mels, 0, -n_neighbours):
         together = range(high - 1, max(high - n_neighbours, 0) - 1, -1)
-        longest = max(1, int(spans[together, 1].max()))
+        longest = max(2, int((ends[together] - starts[together] // 2 * 2).max()))
         least = -(-longest // STEPS) * STEPS
         _, n_steps, begin = min(
-            _begun(banks, [(ends[m] - n, starts[m]) for m in together], n)
+            _begun(layout, [(ends[m] - n, starts[m]) for m in together], n)
             for n in range(least, min(least + _SLACK, n_bins) + 1, STEPS)
         )
-        table = np.zeros((n_steps, n_neighbours), dtype=np.float32)
+        table = np.zeros((n_steps // 2, n_neighbours, 2), dtype=np.float32)
         for i, m in enumerate(together):
-            at = starts[m] - begin[i]
-            table[at : at + spans[m, 1], i] = weights[firsts[m] : firsts[m] + spans[m, 1]]
-            steps[:, m] = begin[i], n_steps, n_weights + i
-        tables.append(table.ravel())
-        n_weights += table.size
+            row, at = np.zeros(n_steps, dtype=np.float32), starts[m] - begin[i]
+            row[at : at + spans[m, 1]] = weights[firsts[m] : firsts[m] + spans[m, 1]]
+            table[:, i] = row.reshape(-1, 2)
+            steps[:, m] = begin[i], n_steps, n_pairs + i
+        tables.append(table.reshape(-1, 2))
+        n_pairs += len(tables[-1])
     return steps, np.concatenate(tables)
 
 
-def packed(steps: NDArray[np.int32]) -> NDArray[np.uint64]:
+def packed(layout: Layout, steps: NDArray[np.int32]) -> NDArray[np.uint64]:
     """The first table of `schedule` in the order of threads, the last band first: one value a band.
 
-    The first bin is in 16 bits, groups of `STEPS` bins are counted in 16, and the place of the
-    weights is in 32.
+    The position of the weights is in 32 bits. 15 bits and one that is 0 have the place of the first
+    pair of powers; 15 count groups of `STEPS` bins, and one is 1.
     """
     begin, n_steps, position = steps[:, ::-1].astype(np.uint64)
-    span: NDArray[np.uint64] = begin | n_steps // STEPS << 16 | position << 32
+    first, n_groups = begin // 2 * layout.n_frames, n_steps // STEPS
+    span: NDArray[np.uint64] = position | first << 32 | n_groups << 48 | np.uint64(1 << 63)
     return span
 
 
 def _begun(
-    banks: NDArray[np.integer[Any]], ranges: list[tuple[Any, Any]], n_steps: int
+    layout: Layout, ranges: list[tuple[Any, Any]], n_steps: int
 ) -> tuple[int, int, list[int]]:
     """Let bands begin within their ranges, one after the other with few conflicts; the cost."""
-    used = np.zeros((n_steps, _BANKS), dtype=int)
-    step, begin, last = np.arange(n_steps), list[int](), len(banks) - n_steps
-    for earliest, latest in ranges:
-        found = []
-        for first in range(max(0, int(earliest)), min(int(latest), last) + 1)[-_BANKS:]:
-            is_shared = first in begin  # the same bins, which are read once
-            ways = used[step, banks[first : first + n_steps]] + 1
-            cost = 0 if is_shared else int(np.maximum(ways, used.max(axis=1)).sum())
-            found.append((cost, -first))
-        first = -min(found)[1]
-        if first not in begin:
-            used[step, banks[first : first + n_steps]] += 1
-        begin.append(first)
-    return int(used.max(axis=1).sum()) + n_steps, n_steps, begin
+    last = layout.n_points + 1 + STEPS - n_steps
+    banks = np.arange((last + n_steps) // 2) * layout.n_frames % _PAIRS
+    n_half, step = max(1, _PAIRS // layout.n_frames), np.arange(n_steps // 2)
+    cost, begin = n_steps, list[int]()
+    for low in range(0, len(ranges), n_half):
+        used, half = np.zeros((len(step), _PAIRS), dtype=int), list[int]()
+        for earliest, latest in ranges[low : low + n_half]:
+            found = []
+            earliest, latest = max(0, -(-int(earliest) // 2)), min(int(latest), last) // 2
+            for first in range(earliest, latest + 1)[-_PAIRS:]:
+                is_shared = first in half  # the same bins, which are read once
+                ways = used[step, banks[first : first + len(step)]] + 1
+                one_more = 0 if is_shared else int(np.maximum(ways, used.max(axis=1)).sum())
+                found.append((one_more, -first))
+            first = -min(found)[1]
+            if first not in half:
+                used[step, banks[first : first + len(step)]] += 1
+            half.append(first)
+        cost += int(used.max(axis=1).sum())
+        begin += [2 * first for first in half]
+    return cost, n_steps, begin

@@ -20,7 +20,7 @@ import numpy as np
 from fastmel.kernels.frames import EDGE, REFLECT, SYMMETRIC, ZEROS
 
 from . import cuda_layout
-from .cuda import bits_of, cuda, device, float_of, kernel
+from .cuda import ALIGNMENT, bits_of, cuda, device, float_of, kernel
 from .cuda_layout import Layout
 
 __all__ = [
@@ -35,12 +35,13 @@ _SIN_72, _SIN_144 = F32(math.sin(0.4 * math.pi)), F32(math.sin(0.8 * math.pi))
 _COS_22, _SIN_22 = F32(math.cos(math.pi / 8)), F32(math.sin(math.pi / 8))
 _LARGEST = F32(np.finfo(F32).max)
 _ROOT_HALF_BITS = I32(_ROOT_HALF.view(I32))
-_LOW, _SHORT = U64(0xFFFFFFFF), U64(0xFFFF)
+_LOW, _SHORT = U64(0xFFFFFFFF), U32(0x7FFF)
 
 _place = device(cuda_layout.place)
 _source = device(cuda_layout.source)
 _target = device(cuda_layout.target)
 _mirror = device(cuda_layout.mirror)
+_power_place = device(cuda_layout.power_place)
 
 
 @device
@@ -51,8 +52,13 @@ def split(unit: Any, n: int) -> Any:
 
 @device
 def _unpacked(span: Any) -> Any:
-    """Where a band begins, how many steps it takes and where its weights are: see `packed`."""
-    return U32(span & _SHORT), U32(U32(span) >> U32(16)), U32(span >> U64(32))
+    """Where a band's powers begin, how many groups they are, where its weights are; see `packed`.
+
+    And a one that the compiler does not know: it would unroll loops over groups, of which there are
+    few.
+    """
+    high = U32(span >> U64(32))
+    return U32(high & _SHORT), U32(U32(high >> U32(16)) & _SHORT), U32(span), U32(high >> U32(31))
 
 
 @device
@@ -307,73 +313,82 @@ def _padded_of(layout: Layout) -> Any:
 
 def _load_of(layout: Layout) -> Any:
     """Make the step that loads the samples of some frames into shared memory."""
-    height, n_rows, cell = layout.height, layout.n_rows, _cell_of(layout)
-    hop_length, origin, n_threads = layout.hop_length, layout.origin, U32(layout.n_threads)
+    height, n_rows, pitch = layout.height, layout.n_rows, layout.row_pitch
+    hop_length, origin, n_threads = layout.hop_length, layout.origin, layout.n_threads
     preemphasis, first = F32(layout.signal_preemphasis), int(layout.drops_first)
     is_conditioned, padded = layout.signal_preemphasis != 0, _padded_of(layout)
-    span, pitch, odd_at = (n_rows - 1) * hop_length + height, layout.row_pitch, layout.odd_at
-    n_at_once = 1 if height % 2 else 2  # an even sample and the odd one after it
+    span = (n_rows - 1) * hop_length + height
+    is_paired, n_at_once = height % 2 == 0, 1 if height % 2 else 2
     n_columns, n_cells = height // n_at_once, U32(n_rows * height // n_at_once)
-    is_dense = height == hop_length
+    # A thread goes down a column, or some of them, so that its addresses differ by constants.
+    n_together, n_rounds = max(n_threads // n_columns, 1), -(-n_columns // n_threads)
+    n_turns = -(-n_rows // n_together)
+    fills_rows = n_rounds in (1, n_columns / n_threads)
+    fills_columns = n_turns * n_together == n_rows
 
     @device
-    def put(shared: Any, at: Any, column: Any, k: int, value: Any) -> None:
-        if n_at_once == 2:  # addresses that differ by constants
-            shared[U64(at * pitch + column) + U64(k * odd_at)] = value
-        else:
-            shared[cell(at, column)] = value
+    def move(y: Any, position: Any, shared: Any, cell: Any) -> Any:
+        """Load one sample, or two; 0, or NaN if one is not finite."""
+        value, following = F32(y[position + U64(1)]), F32(0)
+        if is_paired:
+            following = F32(y[position + U64(2)])
+        if is_conditioned:
+            following -= preemphasis * value
+            value -= preemphasis * F32(y[position])
+        shared[cell] = value
+        if is_paired:
+            shared[cell + U64(1)] = following
+            return F32(0) * value + F32(0) * following
+        return F32(0) * value
 
     @device
-    def load(y: Any, rows: Any, row: Any, frame: int, shared: Any, tid: int) -> Any:
+    def load_inside(y: Any, position: Any, shared: Any, tid: Any) -> Any:
+        """Load samples that need no padding; 0, or NaN if one is not finite."""
+        at, column = split(tid, n_columns)
+        if n_rounds > 1:
+            at, column = U32(0), U32(tid)
+        zero, position = F32(0), position + U64(U32(at * hop_length + n_at_once * column))
+        cell = U64(U32(at * pitch + n_at_once * column))
+        if at >= n_together:
+            return zero
+        for turn in range(n_turns):
+            for k in range(n_rounds):
+                is_row = fills_columns or at < n_rows - turn * n_together
+                if is_row and (fills_rows or column < n_columns - k * n_threads):
+                    down, right = turn * n_together, k * n_at_once * n_threads
+                    there = position + U64(down * hop_length + right)
+                    zero += move(y, there, shared, cell + U64(down * pitch + right))
+        return zero
+
+    @device
+    def load(y: Any, rows: Any, row: Any, frame: Any, shared: Any, tid: Any) -> Any:
         """Load them from a frame on; whether those of this thread are finite."""
         offset, n_signal = rows[row, OFFSET], I32(rows[row, N_SIGNAL])
         n_given, n_filled = I32(rows[row, N_GIVEN]), I32(rows[row, N_FILLED])
-        start = I32(frame * hop_length + origin)
-        i, zero = U32(tid), F32(0)
+        start, zero = I32(frame * hop_length + origin), F32(0)
         if start > 0 and start + span + first <= min(n_given, n_signal + first):
-            samples = y[offset + start + first - 1 :]
-            while i < n_cells:
-                at, column = split(i, n_columns)
-                position = U64(i * n_at_once if is_dense else at * hop_length + n_at_once * column)
-                for k in range(n_at_once):
-                    value = F32(samples[position + U64(k + 1)])
-                    if is_conditioned:
-                        value -= preemphasis * F32(samples[position + U64(k)])
-                    zero += F32(0) * value  # NaN, of a value that is not finite
-                    put(shared, at, column, k, value)
-                i = U32(i + n_threads)
+            return load_inside(y, U64(offset + start + first - 1), shared, tid) == 0
+        i = U32(tid)
         while i < n_cells:
             at, column = split(i, n_columns)
             for k in range(n_at_once):
                 place = I32(start + I32(at * hop_length + n_at_once * column + k))
                 value = padded(y, offset, n_given, n_filled, n_signal, place)
                 zero += F32(0) * value
-                put(shared, at, column, k, value)
+                shared[U32(at * pitch + n_at_once * column + k)] = value
             i = U32(i + n_threads)
         return zero == 0
 
     return load
 
 
-def _cell_of(layout: Layout) -> Any:
-    """Make the function that tells where a sample is: even ones come first in a row."""
-    pitch, odd_at = layout.row_pitch, layout.odd_at
-
-    @device
-    def cell(row: Any, column: Any) -> Any:
-        return U32(row * pitch + (column >> 1) + (column & 1) * odd_at)
-
-    return cell
-
-
 def _sample_of(layout: Layout) -> Any:
     """Make the function that gives sample t of frame f."""
-    height, cell = layout.height, _cell_of(layout)
+    height, pitch, gap = layout.height, layout.row_pitch, layout.row_pitch - layout.height
 
     @device
     def sample(shared: Any, f: Any, t: Any) -> Any:
-        row, column = split(t, height)
-        return shared[cell(f + row, column)]
+        return shared[U32(f * pitch + t + U32(t) // U32(height) * gap)]
 
     return sample
 
@@ -404,6 +419,7 @@ def fold_of(n_threads: int, n_groups: int, fold: Any, wait: Any) -> Any:
     wait: a barrier of the kernel's own file, which is where the simulator puts its own.
     """
     n_shares = n_threads // n_groups
+    n_at_once = n_shares if n_shares <= 16 else math.isqrt(n_shares - 1) + 1  # twice
 
     @device
     def folded(own: Any, scratch: Any, tid: Any) -> Any:
@@ -411,11 +427,15 @@ def fold_of(n_threads: int, n_groups: int, fold: Any, wait: Any) -> Any:
         scratch[tid] = own
         n = n_shares
         while n > 1:
-            n_folded = n // 2
-            n -= n_folded
+            n_left = (n + n_at_once - 1) // n_at_once
             wait()
-            if tid < n_folded * n_groups:
-                scratch[tid] = fold(scratch[tid], scratch[tid + n * n_groups])
+            if tid < n_left * n_groups:
+                value = scratch[tid]
+                for i in range(1, n_at_once):
+                    if tid < (n - i * n_left) * n_groups:
+                        value = fold(value, scratch[tid + i * n_left * n_groups])
+                scratch[tid] = value
+            n = n_left
         wait()
         return scratch[tid % n_groups]
 
@@ -441,17 +461,18 @@ def _wait() -> None:
 def _means_of(layout: Layout) -> Any:
     """Make the step that takes the mean of each frame."""
     sample, factor = _sample_of(layout), F32(1 / layout.n_taken)
-    n_frames, n_taken = layout.n_frames, I32(layout.n_taken)
+    n_frames, n_taken = layout.n_frames, U32(layout.n_taken)
     total = fold_of(layout.n_threads, n_frames, add, _wait)
-    n_shares = I32(layout.n_threads // n_frames)
+    n_shares = U32(layout.n_threads // n_frames)
 
     @device
     def means_of(shared: Any, scratch: Any, means: Any, tid: int) -> None:
-        share, f = split(tid, n_frames)
+        t, f = split(tid, n_frames)
         # what the samples are above the first: a constant signal must lose all of its mean
         first, own = sample(shared, f, U32(0)), F32(0)
-        for t in range(I32(share), n_taken, n_shares):
+        while t < n_taken:
             own += sample(shared, f, t) - first
+            t = U32(t + n_shares)
         mean = first + total(own, scratch, tid) * factor
         if tid < n_frames:
             means[tid] = mean
@@ -465,23 +486,24 @@ def _energies_of(layout: Layout) -> Any:
     is_raw = layout.energy == "raw"
     linear = _linear_of(layout, 0 if is_raw else layout.preemphasis)
     scale, floor = F32(layout.energy_scale), F32(layout.energy_floor)
-    n_frames, n_taken = layout.n_frames, I32(layout.n_taken)
+    n_frames, n_taken = layout.n_frames, U32(layout.n_taken)
     total = fold_of(layout.n_threads, n_frames, add, _wait)
-    n_shares = I32(layout.n_threads // n_frames)
+    n_shares = U32(layout.n_threads // n_frames)
 
     @device
     def energies_of(
         shared: Any, means: Any, window: Any, scratch: Any, tile: Any, at: int, tid: int
     ) -> None:
         """Write them into the tile, from ``at`` on."""
-        share, f = split(tid, n_frames)
+        t, f = split(tid, n_frames)
         own = F32(0)
-        for t in range(I32(share), n_taken, n_shares):
+        while t < n_taken:
             term = scale * linear(shared, means, f, t)
             if not is_raw:
-                even, odd = _halves(window[t >> 1])
-                term *= odd if t & 1 else even
+                even, odd = _halves(window[t >> U32(1)])
+                term *= odd if t & U32(1) else even
             own += term * term
+            t = U32(t + n_shares)
         energy = total(own, scratch, tid)
         if tid < n_frames:
             tile[at + tid] = math.log(floor if energy < floor else energy)  # NaN stays
@@ -489,36 +511,68 @@ def _energies_of(layout: Layout) -> Any:
     return energies_of
 
 
+def _pair_of(layout: Layout) -> Any:
+    """Make the function that gives neighbouring samples, in even rows the pair j + k * step.
+
+    And the one before them, which is the first one itself at the beginning of the frame.
+    """
+    step, half_row = layout.n_points // layout.radices[0], layout.height // 2
+    pitch, gap = layout.row_pitch, layout.row_pitch - layout.height
+    is_emphasized = layout.preemphasis != 0
+    is_near = step <= half_row  # pairs from j = 0 on are in one row or two
+
+    @device
+    def pair(shared: Any, f: Any, j: Any, k: int) -> Any:
+        row, column = k * step // half_row, k * step % half_row
+        if is_near:
+            at = U64(U32(f * pitch + 2 * j)) + U64(row * pitch + 2 * column)
+            crosses = gap > 0 and column + step > half_row and j >= U32(half_row - column)
+            if crosses:
+                at += U64(gap)
+        else:
+            q = U32(_source(j, k, step))
+            at = U64(U32(f * pitch + 2 * q + q // U32(half_row) * gap))
+        first, second, before = shared[at], shared[at + U64(1)], F32(0)
+        if is_emphasized:
+            q = U32(_source(j, k, step))
+            before_at = at - U64(1)
+            if gap > 0 and split(q, half_row)[1] == 0:
+                before_at -= U64(gap)
+            before = first if k == 0 and j == 0 else shared[before_at]
+        return first, second, before
+
+    return pair
+
+
 def _windowed_of(layout: Layout) -> Any:
     """Make what the first pass reads: neighbouring samples are real and imaginary part."""
     linear, removes_dc = _linear_of(layout, layout.preemphasis), layout.removes_dc
-    n_butterflies = layout.n_points // layout.radices[0]
-    half_row, pitch, odd_at = layout.height // 2, layout.row_pitch, U64(layout.odd_at)
-    # neighbours in one row, and inputs of a butterfly that are less than a row apart
-    is_paired = layout.height % 2 == 0 and n_butterflies <= half_row and not layout.preemphasis
+    n_butterflies, is_paired = layout.n_points // layout.radices[0], layout.height % 2 == 0
+    pair, is_emphasized, factor = _pair_of(layout), layout.preemphasis != 0, F32(layout.preemphasis)
 
     @device
     def windowed(
         shared: Any, means: Any, window: Any, turns: Any, f: Any, j: Any, k: int, is_mirror: bool
     ) -> Any:
         even, odd = _halves(window[U64(j) + U64(k * n_butterflies)])
-        if is_paired:
-            row, column = k * n_butterflies // half_row, k * n_butterflies % half_row
-            at = U64(f * pitch + j) + U64(row * pitch + column)
-            if column + n_butterflies > half_row and j >= U32(half_row - column):  # into the next
-                at += U64(pitch - half_row)
-            real, imag = shared[at], shared[at + odd_at]
-            if removes_dc:
-                real, imag = real - means[f], imag - means[f]
-            return even * real, odd * imag
-        t = U32(2 * _source(j, k, n_butterflies))
-        return even * linear(shared, means, f, t), odd * linear(shared, means, f, U32(t + 1))
+        if not is_paired:
+            t = U32(2 * _source(j, k, n_butterflies))
+            return even * linear(shared, means, f, t), odd * linear(shared, means, f, U32(t + 1))
+        real, imag, before = pair(shared, f, j, k)
+        if removes_dc:
+            real, imag, before = real - means[f], imag - means[f], before - means[f]
+        if is_emphasized:
+            real, imag = real - factor * before, imag - factor * real
+        return even * real, odd * imag
 
     return windowed
 
 
 def _place_of(layout: Layout, step: int, n_steps: int) -> Any:
-    """Make the function that tells where the k-th point of frame f after some first is."""
+    """Make the function that tells where the k-th point of frame f after some first is.
+
+    Its imaginary part follows the real one.
+    """
     n_frames, gap = layout.n_frames, U32(layout.gap)
     is_regular = cuda_layout.is_regular(layout, step, n_steps)
     apart = n_frames * (cuda_layout.place(step, layout.gap) if step % layout.gap == 0 else step)
@@ -526,15 +580,15 @@ def _place_of(layout: Layout, step: int, n_steps: int) -> Any:
     @device
     def place(first: Any, k: int, f: Any) -> Any:
         if is_regular:  # all share one address, and have constants beside it
-            return U64(_place(first, gap) * n_frames + f) + U64(k * apart)
-        return U64(_place(U32(first + k * step), gap) * n_frames + f)
+            return U64(2 * U32(_place(first, gap) * n_frames + f)) + U64(2 * k * apart)
+        return U64(2 * U32(_place(U32(first + k * step), gap) * n_frames + f))
 
     return place
 
 
 def _points_of(layout: Layout, radix: int, stride: int, first_turn: int) -> Any:
     """Make what a later pass reads: points by their twiddles."""
-    n_butterflies, half = layout.n_points // radix, U64(layout.half)
+    n_butterflies = layout.n_points // radix
     place = _place_of(layout, n_butterflies, radix)
 
     @device
@@ -544,7 +598,7 @@ def _points_of(layout: Layout, radix: int, stride: int, first_turn: int) -> Any:
         """Input k of butterfly j; of its mirror, the output k of which is opposite to j's -k."""
         read = U32(_mirror(j, n_butterflies)) if is_mirror else j
         at = place(read, k, f)
-        re, im = shared[at], shared[at + half]
+        re, im = shared[at], shared[at + U64(1)]
         if k > 0:
             turn = U64(split(j, stride)[1]) + U64(first_turn + (k - 1) * stride)
             real, imag = _halves(turns[turn])
@@ -561,7 +615,7 @@ def _pass_of(layout: Layout, at: int, stride: int, read: Any) -> Any:
 
     It works in place: all threads have read before the first one writes.
     """
-    n_frames, n_threads, half = layout.n_frames, layout.n_threads, U64(layout.half)
+    n_frames, n_threads = layout.n_frames, layout.n_threads
     radix, n_rounds = layout.radices[at], layout.n_rounds(at)
     place = _place_of(layout, stride, radix)
     n_units = layout.n_points // radix * n_frames
@@ -588,10 +642,29 @@ def _pass_of(layout: Layout, at: int, stride: int, read: Any) -> Any:
                 first = U32(_target(j, 0, radix, stride))
                 for k in range(radix):
                     a, at = i * radix + output_at(k), place(first, k, f)
-                    shared[at], shared[at + half] = re[a], im[a]
+                    shared[at], shared[at + U64(1)] = re[a], im[a]
         cuda.syncthreads()
 
     return one_pass
+
+
+def _power_at_of(layout: Layout) -> Any:
+    """Make the function that tells where the last pass puts the powers of two opposite bins."""
+    n_points, n_frames = layout.n_points, layout.n_frames
+    step = n_points // layout.radices[-1]
+    is_regular = step % 2 == 0 and n_points % 2 == 0  # addresses that differ by constants
+
+    @device
+    def power_at(j: Any, k: int, f: Any) -> Any:
+        if is_regular:
+            low = U64(U32(_power_place(j, f, n_frames)))
+            high = U64(U32(_power_place(U32(step - j), f, n_frames)))
+            k_th, opposite = U64(k * step * n_frames), U64((n_points - (k + 1) * step) * n_frames)
+            return low + k_th, high + opposite
+        low = U64(U32(_power_place(U32(j + k * step), f, n_frames)))
+        return low, U64(U32(_power_place(U32(n_points - k * step - j), f, n_frames)))
+
+    return power_at
 
 
 def _last_pass_of(layout: Layout, read: Any, first_turn: int) -> Any:
@@ -606,6 +679,7 @@ def _last_pass_of(layout: Layout, read: Any, first_turn: int) -> Any:
     dft, input_at, output_at = _DFTS[radix], _inputs_of(radix), _outputs_of(radix)
     is_power, is_magnitude = layout.power == 2, layout.power == 1
     offset, exponent = F32(layout.power_offset), F32(layout.power / 2)
+    power_at = _power_at_of(layout)
 
     @device
     def powered(real: Any, imag: Any) -> Any:
@@ -643,13 +717,12 @@ def _last_pass_of(layout: Layout, read: Any, first_turn: int) -> Any:
                     real, imag = _halves(turns[U64(j) + U64(first_turn + k * n_butterflies)])
                     turned_re = odd_re * real - odd_im * imag
                     turned_im = odd_re * imag + odd_im * real
-                    low = U64(unit) + U64(k * n_butterflies * n_frames)
-                    high = U64(f) + U64((n_points - k * n_butterflies) * n_frames) - U64(unit - f)
+                    low, high = power_at(j, k, f)
                     shared[low] = powered(even_re + turned_re, even_im + turned_im)
                     shared[high] = powered(even_re - turned_re, even_im - turned_im)
                 if j == 0:  # for bands that read beyond the last bin
                     for k in range(n_zeros):
-                        shared[U64(f) + U64((n_points + 1 + k) * n_frames)] = F32(0)
+                        shared[U32(_power_place(n_points + 1 + k, f, n_frames))] = F32(0)
         cuda.syncthreads()
 
     return last_pass
@@ -697,10 +770,10 @@ def _log2(x: Any) -> Any:
 
 def _bands_of(layout: Layout) -> Any:
     """Make the step from powers to the logarithms of bands, written into the tile."""
-    n_frames, n_threads, n_at_once = layout.n_frames, U32(layout.n_threads), cuda_layout.STEPS
-    n_units, last_band = U32(layout.n_mels * n_frames), layout.n_mels - 1 + layout.first_band
-    n_together = cuda_layout.n_together(layout)
-    pitch, is_log = layout.tile_pitch, layout.log is not None
+    n_frames, n_mels = layout.n_frames, U32(layout.n_mels)
+    n_apart, n_pairs = U32(layout.n_threads // n_frames), cuda_layout.STEPS // 2
+    n_together, pitch = cuda_layout.n_together(layout), layout.tile_pitch
+    last_band, is_log = layout.n_mels - 1 + layout.first_band, layout.log is not None
     scale = 1, 1, math.log10(2), 1, 1  # the factor is that of a logarithm to base 10
     amin, added, factor, offset, floor = map(
         F32, map(operator.mul, layout.log or (0, 0, 1, 0, 0), scale)
@@ -708,26 +781,28 @@ def _bands_of(layout: Layout) -> Any:
     adds, is_normal = bool(added), max(amin, added) >= np.finfo(F32).tiny
 
     @device
-    def bands(shared: Any, spans: Any, weights: Any, tile: Any, done: Any, tid: int) -> None:
-        unit = U32(tid)
-        while unit < n_units:
-            i, f = split(unit, n_frames)  # those with the most bins first
-            begin, n_steps, position = _unpacked(spans[U64(i)])
-            position, at_bin = U64(position), U64(begin * n_frames + f)
-            total = F32(0)
-            while n_steps > 0:
-                for k in range(n_at_once):
-                    weight = weights[position + U64(k * n_together)]
-                    total += weight * shared[at_bin + U64(k * n_frames)]
-                position += U64(n_at_once * n_together)
-                at_bin += U64(n_at_once * n_frames)
-                n_steps = U32(n_steps - U32(1))
+    def bands(shared: Any, spans: Any, weights: Any, tile: Any, done: Any, tid: Any) -> None:
+        i, f = split(tid, n_frames)
+        cell = U32(done + f + (last_band - i) * pitch)
+        while i < n_mels:  # those with the most bins first
+            begin, n_groups, position, one = _unpacked(spans[U64(i)])
+            at, total = U32(begin + f), F32(0)
+            while True:
+                for k in range(n_pairs):
+                    first, second = _halves(weights[U64(position) + U64(k * n_together)])
+                    power = U64(2) * U64(at) + U64(2 * k * n_frames)
+                    total += first * shared[power]
+                    total += second * shared[power + U64(1)]
+                position, at = U32(position + n_pairs * n_together), U32(at + n_pairs * n_frames)
+                n_groups = U32(n_groups - one)
+                if n_groups == 0:
+                    break
             if is_log:
                 more = total + added if adds else total
                 log2 = _log2(more) if is_normal else _near_log2(more)
                 total = floor if total <= amin else factor * log2 + offset
-            tile[U32(f + done + last_band * pitch - i * pitch)] = total
-            unit = U32(unit + n_threads)
+            tile[cell] = total
+            i, cell = U32(i + n_apart), U32(cell - n_apart * pitch)
 
     return bands
 
@@ -735,42 +810,69 @@ def _bands_of(layout: Layout) -> Any:
 def _store_of(layout: Layout) -> Any:
     """Make the step that writes the tile, frame by frame or feature by feature."""
     n_features, n_tile, pitch = layout.n_features, layout.n_tile, layout.tile_pitch
-    n_threads, n_apart = U32(layout.n_threads), U32(layout.n_threads // n_tile)
+    n_threads, n_apart = layout.n_threads, layout.n_threads // layout.n_tile
     is_turned, pad_value = layout.is_turned, F32(layout.pad_value)
     energy_at = layout.energy_at if layout.energy else -1
+    n_rounds, n_values = -(-n_features // n_apart), n_features * n_tile
+    fills = n_rounds * n_apart == n_features
 
     @device
-    def store(tile: Any, rows: Any, row: Any, first: int, out: Any, tid: int) -> Any:
+    def store(tile: Any, rows: Any, row: Any, first: Any, out: Any, tid: Any) -> Any:
         """Write it; the largest value of a band that this thread has written."""
-        n_bands, n_places = rows[row, N_BANDS] - first, rows[row, N_PLACES] - first
+        n_bands = I32(I32(rows[row, N_BANDS]) - first)
+        n_places = I32(I32(rows[row, N_PLACES]) - first)
         start, peak = rows[row, FIRST] * n_features, F32(-np.inf)
         if is_turned:
             start += first * n_features
-            n_values = U32(min(n_places, n_tile) * n_features)
-            unit = U32(tid)
-            while unit < n_values:
-                t, q = split(unit, n_features)
-                value = tile[U32(q * pitch + t)] if t < n_bands else pad_value
-                if q != energy_at and t < n_bands:
-                    peak = max(peak, value)
-                out[U64(start + unit)] = value
-                unit = U32(unit + n_threads)
+            for low in range(0, n_values, n_threads):
+                t, q = split(tid + low, n_features)
+                if t < min(n_places, n_tile):
+                    value = tile[U32(q * pitch + t)] if t < n_bands else pad_value
+                    if q != energy_at and t < n_bands:
+                        peak = max(peak, value)
+                    out[U64(start) + U64(tid + low)] = value
             return peak
         q, t = split(tid, n_tile)  # each thread stays at its frame
-        if t < n_places:
+        if t < n_places and q < n_apart:
             n_apart_out, is_band = rows[row, N_PLACES], t < n_bands
             cell, place = U32(q * pitch + t), U64(start + first + t + q * n_apart_out)
-            while q < n_features:
-                value = tile[cell] if is_band else pad_value
-                if q != energy_at and is_band:
-                    peak = max(peak, value)
-                out[place] = value
-                q = U32(q + n_apart)
-                cell = U32(cell + n_apart * U32(pitch))
-                place += U64(n_apart * n_apart_out)
+            for k in range(n_rounds):
+                if fills or q < n_features - k * n_apart:
+                    value = tile[cell + U32(k * n_apart * pitch)] if is_band else pad_value
+                    if is_band and q + k * n_apart != energy_at:
+                        peak = max(peak, value)
+                    out[place] = value
+                    place += U64(n_apart * n_apart_out)
         return peak
 
     return store
+
+
+def _frames_of(layout: Layout) -> Any:
+    """Make the step from samples to the logarithms of bands, of as many frames as fit at once."""
+    removes_dc, has_energy = layout.removes_dc, bool(layout.energy)
+    energy_row = layout.energy_at * layout.tile_pitch
+    load, means_of, energies_of = _load_of(layout), _means_of(layout), _energies_of(layout)
+    fft, bands = _fft_of(layout), _bands_of(layout)
+
+    @device
+    def frames(
+        y: Any, rows: Any, row: Any, first: Any, done: Any, window: Any, turns: Any, spans: Any,
+        weights: Any, shared: Any, scratch: Any, means: Any, tile: Any, tid: Any,
+    ) -> Any:  # fmt: skip
+        """Put those from ``first + done`` on into the tile; whether their samples are finite."""
+        is_finite = load(y, rows, row, I32(first + done), shared, tid)
+        cuda.syncthreads()
+        if removes_dc:
+            means_of(shared, scratch, means, tid)
+        if has_energy:
+            energies_of(shared, means, window, scratch, tile, energy_row + done, tid)
+        fft(shared, means, window, turns, tid)
+        bands(shared, spans, weights, tile, done, tid)
+        cuda.syncthreads()
+        return is_finite
+
+    return frames
 
 
 @lru_cache(maxsize=64)
@@ -778,42 +880,43 @@ def line_of(layout: Layout) -> Any:
     """Make the kernel of the line: block (x, y) takes tile x of signal y."""
     n_frames, n_tile, n_threads = layout.n_frames, layout.n_tile, layout.n_threads
     n_shared, n_scratch, n_values = layout.n_shared, layout.n_scratch, layout.n_tile_values
-    energy_row = layout.energy_at * layout.tile_pitch
     largest = fold_of(n_threads, 1, _larger, _wait)
-    removes_dc, has_energy, finds_peak = layout.removes_dc, bool(layout.energy), layout.finds_peak
-    load, means_of, energies_of = _load_of(layout), _means_of(layout), _energies_of(layout)
-    fft, bands, store = _fft_of(layout), _bands_of(layout), _store_of(layout)
+    is_whole, finds_peak = n_frames == n_tile, layout.finds_peak
+    frames, store = _frames_of(layout), _store_of(layout)
 
     @kernel(n_threads, layout.n_at_once)
     def line(
         y: Any, rows: Any, window: Any, turns: Any, spans: Any, weights: Any, out: Any,
         state: Any,
     ) -> None:  # fmt: skip
-        shared = cuda.shared.array(n_shared, F32)
+        shared = cuda.shared.array(n_shared, F32, ALIGNMENT)
         tile = cuda.shared.array(n_values, F32)
         scratch = cuda.shared.array(n_scratch, F32)
         means = cuda.shared.array(n_frames, F32)
         zero = cuda.shared.array(1, I32)
-        row, first = U32(cuda.blockIdx.y), cuda.blockIdx.x * n_tile
-        if first >= rows[row, N_PLACES]:
+        row, first = U32(cuda.blockIdx.y), I32(cuda.blockIdx.x * n_tile)
+        if first >= I32(rows[row, N_PLACES]):
             return
-        if cuda.threadIdx.x == 0:
-            zero[0] = 0
-        for done in range(0, min(n_tile, rows[row, N_BANDS] - first), n_frames):
-            cuda.syncthreads()
-            # A zero that the compiler cannot see through: it would compute the places of all passes
-            # before the first round, and keep them in 255 registers.
-            tid = I32(cuda.threadIdx.x + zero[0])
-            if not load(y, rows, row, first + done, shared, tid):
+        tid, n_bands = I32(cuda.threadIdx.x), I32(I32(rows[row, N_BANDS]) - first)
+        if is_whole:
+            if n_bands > 0 and not frames(
+                y, rows, row, first, I32(0), window, turns, spans, weights, shared, scratch, means,
+                tile, tid,
+            ):  # fmt: skip
                 state[LOST, row] = 1
+        else:
+            if tid == 0:
+                zero[0] = 0
             cuda.syncthreads()
-            if removes_dc:
-                means_of(shared, scratch, means, tid)
-            if has_energy:
-                energies_of(shared, means, window, scratch, tile, energy_row + done, tid)
-            fft(shared, means, window, turns, tid)
-            bands(shared, spans, weights, tile, done, tid)
-        cuda.syncthreads()
+            for done in range(I32(0), min(I32(n_tile), n_bands), I32(n_frames)):
+                # A zero that the compiler cannot see through: it would compute the places of all
+                # passes before the first round, and keep them in 255 registers.
+                tid = I32(cuda.threadIdx.x + zero[0])
+                if not frames(
+                    y, rows, row, first, done, window, turns, spans, weights, shared, scratch,
+                    means, tile, tid,
+                ):  # fmt: skip
+                    state[LOST, row] = 1
         tid = I32(cuda.threadIdx.x)
         peak = store(tile, rows, row, first, out, tid)
         if finds_peak:

@@ -82,8 +82,8 @@ class Program:
         tables: list[NDArray[Any]] = [
             window.astype(F32).view(np.uint64),
             cuda_layout.turns(self.layout).view(np.uint64),
-            cuda_layout.packed(steps),
-            weights,
+            cuda_layout.packed(self.layout, steps),
+            weights.view(np.uint64).ravel(),
         ]
         factors = np.empty((2, config.n_features), dtype=F32)
         factors[0], factors[1] = config.offset, config.gain
@@ -316,7 +316,7 @@ class Program:
             n_blocks = 1 if ending.over_all else -(-ending.n_found // neighbours(ending))
             run(statistics_of(ending), n_blocks, THREADS, bands, rows, state, stats)
         args = bands, rows, state, stats, factors, out
-        run_on_each(finish_of(ending), N_OUT, VALUES, ending.n_features, *args)
+        run_on_each(finish_of(ending, bands is out), N_OUT, VALUES, ending.n_features, *args)
         return state
 
     def _constants(self, device_id: int) -> tuple[Any, Any, Any]:

@@ -18,7 +18,7 @@ import pytest
 import fastmel
 from fastmel import frontends
 from fastmel.engines import cuda, cuda_ending, cuda_line
-from fastmel.engines.cuda_layout import Ending, Layout
+from fastmel.engines.cuda_layout import STEPS, Ending, Layout
 from fastmel.engines.plan import mel_plan
 
 ARCHITECTURES = {"sm_80": (8, 0), "sm_90": (9, 0), "sm_120": (12, 0)}
@@ -141,7 +141,7 @@ def test_the_line_keeps_to_its_registers(name, architecture, tmp_path):
         array("uint64"),
         array("uint64"),
         array("uint64"),
-        array("float32"),
+        array("uint64"),
         array(out),
         array("float32", 2),
     )
@@ -151,6 +151,10 @@ def test_the_line_keeps_to_its_registers(name, architecture, tmp_path):
     assert number(r"(\d+) bytes smem", report) <= layout.n_bytes
     # each value is loaded and stored as what it is: shared or global, never "either"
     assert not re.search(r"\b(ld|st)\.[fu]\d", ptx)
+    # both parts of a number at once, in every pass, and neighbours of a spectrum
+    of_pass = [layout.n_rounds(at) * radix for at, radix in enumerate(layout.radices)]
+    assert len(re.findall(r"st\.shared\.v2\.[fb]32", ptx)) >= sum(of_pass[:-1])
+    assert len(re.findall(r"ld\.shared\.v2\.[fb]32", ptx)) >= sum(of_pass[1:]) + STEPS // 2
     # 64 bits are for addresses: sums, and products by the size of a value
     assert not re.search(r"\b(div|rem)\S*64", ptx)
 
@@ -171,5 +175,6 @@ def test_kernels_of_whole_signals_keep_to_theirs(name, architecture, tmp_path):
         kernel = cuda_ending.statistics_of(ending)
         check_registers(kernel, *compiled(kernel, arguments, architecture, tmp_path))
     arguments = (values, rows, state, array("float32", 3), array("float32", 2), values)
-    kernel = cuda_ending.finish_of(ending)
-    check_registers(kernel, *compiled(kernel, arguments, architecture, tmp_path))
+    for is_in_place in (True, False):
+        kernel = cuda_ending.finish_of(ending, is_in_place)
+        check_registers(kernel, *compiled(kernel, arguments, architecture, tmp_path))

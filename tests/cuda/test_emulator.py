@@ -315,8 +315,9 @@ def test_the_line_needs_each_of_its_barriers(rng, name, violations, monkeypatch)
         assert "beside" in violations(lambda: transform(y))
 
 
-#: PTX instructions of a warp for each frame, and sectors of 32 bytes that it asks caches for
-BUDGETS = {"whisper": (1020, 120), "kaldi": (2000, 120), "hifigan": (2150, 200)}
+#: PTX instructions of a warp for each frame, sectors of 32 bytes that it asks caches for, and
+#: cycles of an access to shared memory: with pre-emphasis, samples are read from every other bank
+BUDGETS = {"whisper": (860, 110, 1.1), "kaldi": (1520, 115, 1.2), "hifigan": (2020, 190, 1.1)}
 
 
 @pytest.mark.parametrize("name", BUDGETS)
@@ -325,8 +326,8 @@ def test_warps_keep_to_their_budgets(rng, name, monkeypatch):
     y = rng.standard_normal(10 * transform.sample_rate).astype(np.float32)
     monkeypatch.setattr(driver, "counts", Counter())
     n_frames, counts = transform(y).shape[-1], driver.counts
-    n_instructions, n_sectors = BUDGETS[name]
+    n_instructions, n_sectors, n_cycles = BUDGETS[name]
     assert counts["instructions"] <= n_instructions * n_frames
     assert counts["sectors"] <= n_sectors * n_frames
     assert counts["ways"] <= 2  # of conflicts of banks, anywhere
-    assert counts["cycles"] <= 1.15 * counts["accesses"]
+    assert counts["cycles"] <= n_cycles * counts["accesses"]

@@ -17,7 +17,7 @@ __all__ = ["driver"]
 
 def _started(*, late: bool) -> Any:
     """Two GPUs, which this process has from now on."""
-    from .driver import Driver
+    from .libcuda import Driver
     from .threads import Memory, run
 
     driver = Driver(late=late, n_devices=2)

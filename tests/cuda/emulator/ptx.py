@@ -192,8 +192,12 @@ class Kernel:
             return f"swap({itself}, {address}, {values}, at)"
         own = self._kinds[_prefix(registers[0])]
         wider = np.dtype(TYPES[own]).itemsize > np.dtype(TYPES[kind]).itemsize
-        value = self._operand(registers[0], f"{kind[0]}{own[1:]}" if wider else kind)
-        space = "shared" if "shared" in how else "memory"
+        seen = f"{kind[0]}{own[1:]}" if wider else kind
+        values = [self._operand(text, seen) for text in registers]
+        if "shared" in how:
+            value, space = f"({', '.join(values)},)", "shared"
+        else:
+            (value,), space = values, "memory"
         return (
             f"{'load' if op == 'ld' else 'store'}_{space}({itself}, {address}, {value}, {kind}, at)"
         )

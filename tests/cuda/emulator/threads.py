@@ -251,18 +251,20 @@ class _Lanes:
 
     # the shared memory of blocks
 
-    def _words(self, step: Step, address: Any, kind: Any, at: Any) -> Any:
-        """Where in that of all blocks here."""
+    def _words(self, step: Step, address: Any, n: int, kind: Any, at: Any) -> Any:
+        """Where in that of all blocks here the first of n words is."""
         assert np.dtype(kind).itemsize == 4, step.text
         place = self._of(address, at)
-        self._forbid(step, at, place % 4 != 0, "not aligned")
+        self._forbid(step, at, place % (4 * n) != 0, "not aligned")
         word = (place // 4).astype(np.int64)
         is_out = word >= self._kernel.is_shared.size
-        is_out |= ~self._kernel.is_shared[np.where(is_out, 0, word)]
+        is_out |= ~self._kernel.is_shared[np.where(is_out, 0, word + n - 1)]
         self._forbid(step, at, is_out, "outside of shared memory's arrays")
         if self._counts is not None:
-            one_each = np.unique((at // _WARP) << 32 | word)  # all may have one word at once
-            banks = np.zeros((self._tid.size // _WARP + 1, _BANKS), dtype=np.int64)
+            # a warp at once, or so many of its threads that they have as many words
+            group = (at * n // _WARP)[:, None] << 32 | word[:, None] + np.arange(n)
+            one_each = np.unique(group)  # all may have one word at once
+            banks = np.zeros((self._tid.size * n // _WARP + 1, _BANKS), dtype=np.int64)
             np.add.at(banks, (one_each >> 32, one_each % _BANKS), 1)
             n_ways = banks.max(axis=1)
             self._counts["accesses"] += int((n_ways > 0).sum())
@@ -270,14 +272,20 @@ class _Lanes:
             self._counts["ways"] = max(self._counts["ways"], int(n_ways.max()))
         return self._block[at] * self._kernel.is_shared.size + word
 
-    def _load_shared(self, step: Step, address: Any, result: Any, kind: Any, at: Any) -> None:
-        i = self._words(step, address, kind, at)
-        self._forbid(step, at, ~self._is_set[i], "read before it is written")
-        self._forbid(step, at, self._watch.read(i, self._thread[at]), "read beside a write")
-        result[at] = self._shared.view(kind)[i]
+    def _load_shared(self, step: Step, address: Any, results: Any, kind: Any, at: Any) -> None:
+        first = self._words(step, address, len(results), kind, at)
+        found = []
+        for k in range(len(results)):
+            i = first + k
+            self._forbid(step, at, ~self._is_set[i], "read before it is written")
+            self._forbid(step, at, self._watch.read(i, self._thread[at]), "read beside a write")
+            found.append(self._shared.view(kind)[i])
+        for result, value in zip(results, found, strict=True):
+            result[at] = value
 
-    def _store_shared(self, step: Step, address: Any, value: Any, kind: Any, at: Any) -> None:
-        i = self._words(step, address, kind, at)
-        self._is_set[i] = True
-        values = self._of(value, at).view(np.uint32)
-        self._write(step, self._shared, i, values, self._watch, at)
+    def _store_shared(self, step: Step, address: Any, values: Any, kind: Any, at: Any) -> None:
+        first = self._words(step, address, len(values), kind, at)
+        for k, value in enumerate(values):
+            self._is_set[first + k] = True
+            words = self._of(value, at).view(np.uint32)
+            self._write(step, self._shared, first + k, words, self._watch, at)

@@ -1,4 +1,4 @@
-/* libcuda.so.1 for driver.py, whose functions it hands out as long as Python runs. */
+/* libcuda.so.1 for libcuda.py, whose functions it hands out as long as Python runs. */
 
 #include <stdint.h>
 

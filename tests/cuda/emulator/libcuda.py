@@ -145,7 +145,7 @@ class Driver:
 
     def load(self, folder: Path) -> None:
         """Be the driver of this process from now on; the library goes into a folder."""
-        library, source = folder / "libcuda.so.1", Path(__file__).with_name("driver.c")
+        library, source = folder / "libcuda.so.1", Path(__file__).with_name("libcuda.c")
         options = ["-shared", "-fPIC", f"-Wl,-soname,{library.name}"]
         subprocess.run(["cc", *options, "-o", library, source], check=True)
         self._library = ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
