@@ -44,8 +44,8 @@ except ImportError as error:
 
 __all__ = [
     "ALIGNMENT", "IS_DIRECT", "IS_SIMULATED", "bits_of", "check", "copy", "cuda", "describe",
-    "device", "device_at", "exported", "float_of", "kernel", "launch", "memory_of", "on_gpu",
-    "told_plainly",
+    "device", "device_at", "exported", "float_of", "halves", "kernel", "launch", "memory_of",
+    "on_gpu", "split", "told_plainly",
 ]  # fmt: skip
 
 
@@ -67,6 +67,20 @@ if IS_SIMULATED:
 else:  # one of the packages has no view() of a value
     _library = import_module(f"{cuda.__name__}.libdevice")
     float_of, bits_of = _library.int_as_float, _library.float_as_int
+
+
+@device
+def split(unit: Any, n: int) -> Any:
+    """Quotient and remainder of what is not negative, in 32 bits."""
+    return np.uint32(np.uint32(unit) // np.uint32(n)), np.uint32(np.uint32(unit) % np.uint32(n))
+
+
+@device
+def halves(pair: Any) -> Any:
+    """The two values of a pair, which is loaded at once."""
+    return float_of(np.int32(pair & np.uint64(0xFFFFFFFF))), float_of(
+        np.int32(pair >> np.uint64(32))
+    )
 
 
 def kernel(n_threads: int, n_at_once: int = 1536) -> Callable[[Callable[..., None]], Any]:

@@ -6,20 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from .cuda import cuda, device, kernel
-from .cuda_layout import Ending
-from .cuda_line import (
-    FIRST,
-    FIRST_OUT,
-    N_BANDS,
-    N_OUT,
-    N_PLACES,
-    N_VALID,
-    PEAK,
-    add,
-    fold_of,
-    split,
-)
+from .cuda import cuda, device, kernel, split
+from .cuda_layout import FIRST, FIRST_OUT, N_BANDS, N_OUT, N_PLACES, N_VALID, PEAK, Ending
+from .cuda_line import add, fold_of
 
 __all__ = ["THREADS", "VALUES", "cepstra_of", "finish_of", "neighbours", "statistics_of"]
 

@@ -6,7 +6,7 @@ here, and so does the model that counts bank conflicts in the tests.
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,9 +18,44 @@ if TYPE_CHECKING:
     from fastmel.frontends.config import MelConfig
 
 __all__ = [
-    "Ending", "Layout", "Signal", "mirror", "n_together", "place", "power_place", "schedule",
-    "source", "target", "turns", "why_not",
+    "COMPLEX",
+    "FIRST",
+    "FIRST_OUT",
+    "LOST",
+    "N_BANDS",
+    "N_FILLED",
+    "N_GIVEN",
+    "N_OUT",
+    "N_PLACES",
+    "N_SIGNAL",
+    "N_VALID",
+    "OFFSET",
+    "PEAK",
+    "REAL",
+    "STEPS",
+    "Ending",
+    "Layout",
+    "Signal",
+    "bins",
+    "factors",
+    "first_table",
+    "input_place",
+    "n_together",
+    "output_order",
+    "packed",
+    "power_place",
+    "schedule",
+    "turns",
+    "why_not",
 ]  # fmt: skip
+
+#: columns of the table of signals: where the samples are; how many there are, with repetitions, and
+#: with zeros and pre-emphasis; frames of the line; where its features go, and places of frames
+#: there; the same for the result, and how many of its frames are no padding
+OFFSET, N_GIVEN, N_FILLED, N_SIGNAL, N_BANDS, FIRST, N_PLACES, FIRST_OUT, N_OUT, N_VALID = range(10)
+
+#: rows of what kernels leave of a signal: its largest value; 1 if a sample is not finite
+PEAK, LOST = range(2)
 
 #: lengths of an FFT that the passes are made for
 SHORTEST, LONGEST = 16, 4096
@@ -28,10 +63,14 @@ SHORTEST, LONGEST = 16, 4096
 _TILE = 16
 #: complex points that a block transforms at once: 32 kB of shared memory
 _POINTS = 4096
-#: complex points for which a block has a thread
-_POINTS_OF_THREAD = 8
-#: complex points that a thread may hold in a pass where 1536 threads shall find registers
-_FEW_POINTS = 10
+#: threads that a block has at most
+_THREADS = 512
+#: values that a thread may hold in a pass where 1536 threads shall find registers
+_FEW_VALUES = 20
+#: lengths of the transforms of real numbers and of complex ones that there are, and how many
+#: operations each takes
+REAL = {3: 6, 4: 6, 5: 18, 8: 20, 16: 68, 25: 190, 32: 194}
+COMPLEX = {2: 4, 3: 14, 4: 16, 5: 36, 8: 56, 10: 92, 16: 168}
 #: bins of a band that are read in a row
 STEPS = 8
 #: bins that a warp may read more than its longest band has, to find them in different banks
@@ -52,7 +91,7 @@ def why_not(plan: MelPlan | SpectrumPlan, dtype: np.dtype[Any]) -> str | None:
     spectrum, n_fft = plan.spectrum, plan.spectrum.n_fft
     if dtype not in (np.float16, np.float32):
         return f"computes in float32, not {dtype}: give float32 samples, ask for such results"
-    if not SHORTEST <= n_fft <= LONGEST or n_fft % 2 or not radices(n_fft // 2):
+    if not SHORTEST <= n_fft <= LONGEST or n_fft % 2 or not factors(n_fft)[0]:
         return (
             f"needs an even n_fft from {SHORTEST} to {LONGEST} with no prime factor above 5, "
             f"not {n_fft}"
@@ -97,6 +136,8 @@ class Layout:
     before: int
     after: int
     pad_mode: int
+    #: where the window begins and ends in a frame, the rest of which are zeros
+    window_span: tuple[int, int]
     #: samples of a frame that the mean and the pre-emphasis see, and the latter's factor
     n_taken: int
     removes_dc: bool
@@ -130,6 +171,7 @@ class Layout:
         from fastmel.kernels.frames import PAD_MODES
 
         spectrum, log, steps = plan.spectrum, plan.log, plan.spectrum.conditioning
+        reached = np.flatnonzero(spectrum.window)
         layout = cls(
             n_fft=spectrum.n_fft,
             hop_length=spectrum.hop_length,
@@ -137,6 +179,7 @@ class Layout:
             before=spectrum.before,
             after=spectrum.after,
             pad_mode=PAD_MODES[spectrum.pad_mode],
+            window_span=(int(reached[0]), int(reached[-1]) + 1) if reached.size else (0, 0),
             n_taken=spectrum.n_taken,
             removes_dc=spectrum.remove_dc,
             preemphasis=spectrum.preemphasis,
@@ -149,7 +192,7 @@ class Layout:
             log=None if log is None else (log.amin, log.added, log.factor, log.offset, log.floor),
             energy=config.energy,
             energy_at=0 if ending.energy_at == 0 else plan.n_mels,
-            energy_scale=config.scale if config.energy == "raw" else 2.0,
+            energy_scale=config.scale if config.energy == "raw" else 1.0,
             energy_floor=plan.energy_floor,
             is_turned=config.layout == "frames_first",
             finds_peak=ending.needs_peak,
@@ -172,46 +215,74 @@ class Layout:
 
     @property
     def n_points(self) -> int:
-        """Complex points of the FFT of half the length."""
+        """Half the length of the FFT: bins, but for the first."""
         return self.n_fft // 2
 
     @cached_property
-    def radices(self) -> tuple[int, ...]:
-        """The passes of the FFT."""
-        return radices(self.n_points)
+    def _factors(self) -> tuple[int, tuple[int, ...]]:
+        return factors(self.n_fft)
 
     @property
-    def gap(self) -> int:
-        """The points between gaps: the first pass joins as many, or there is none.
+    def real_radix(self) -> int:
+        """The length of the first pass's transforms, which are of real numbers."""
+        return self._factors[0]
 
-        An odd radix leads to other banks without gaps.
+    @property
+    def radices(self) -> tuple[int, ...]:
+        """The passes after it, which transform its results in rows."""
+        return self._factors[1]
+
+    @property
+    def n_columns(self) -> int:
+        """Transforms of the first pass: the length of a row."""
+        return self.n_fft // self.real_radix
+
+    @property
+    def n_spectra(self) -> int:
+        """Rows: what the first pass makes of real numbers, without what is conjugate."""
+        return self.real_radix // 2 + 1
+
+    @property
+    def is_coprime(self) -> bool:
+        """Whether rows need no twiddles before they are transformed (Good and Thomas).
+
+        Bins that are neighbours are far apart then, which leads to conflicts of banks, but where
+        half a warp is in one row.
         """
-        first = self.radices[0]
-        return first if first >= 8 else LONGEST
+        return math.gcd(self.real_radix, self.n_columns) == 1 and self.n_frames == _PAIRS
+
+    @property
+    def spectrum_pitch(self) -> int:
+        """Complex numbers from one row to the next.
+
+        Those of neighbours are in other banks, and so is what follows in the first row on the last.
+        """
+        n_banks = _PAIRS // self.n_frames
+        step = pow(self.n_spectra, -1, n_banks) if self.n_spectra % 2 else 1
+        return self.n_columns + (step - self.n_columns) % n_banks
 
     @cached_property
     def n_threads(self) -> int:
-        """Threads of a block.
+        """Threads of a block: one for each transform of a pass, or more.
 
-        Where they have many points each, 1024 threads must consist of whole blocks: so many find 64
-        registers. A block is small then, unless half of the threads would not find shared memory.
+        A block is as small as that, unless half of a processor's threads would not find shared
+        memory then.
         """
-        if self.radices[-1] == 10:
-            n_threads, n_bytes = 8 * _WARP, self._n_bytes(8 * _WARP) + _RESERVED
-            is_enough = all(
-                n_shared // n_bytes * n_threads >= n // 2 for n_shared, n in _PROCESSORS
-            )
-            return n_threads if is_enough else 2 * n_threads
-        n_units = -(-self.n_frames * self.n_points // _POINTS_OF_THREAD)
-        if self.radices[-1] == 4:  # one pair of butterflies more than would come out even
-            n_units += self.n_frames
-        return _WARP * -(-n_units // _WARP)
+        n_units = max(self.n_units(at) for at in range(len(self.radices) + 1))
+        n_threads = min(_WARP * -(-n_units // _WARP), _THREADS)
+        while n_threads < _THREADS and not self._fills_processors(n_threads):
+            n_threads += _WARP
+        return n_threads
+
+    def _fills_processors(self, n_threads: int) -> bool:
+        n_bytes = self._n_bytes(n_threads) + _RESERVED
+        return all(n_shared // n_bytes * n_threads >= n // 2 for n_shared, n in _PROCESSORS)
 
     def n_units(self, at: int) -> int:
-        """What there is to do at once in pass number `at`: butterflies, or pairs of them."""
-        n_butterflies = self.n_points // self.radices[at]
-        is_last = at + 1 == len(self.radices)
-        return (n_butterflies // 2 + 1 if is_last else n_butterflies) * self.n_frames
+        """Transforms of pass number `at`, of all frames."""
+        if at == 0:
+            return self.n_columns * self.n_frames
+        return self.n_spectra * (self.n_columns // self.radices[at - 1]) * self.n_frames
 
     def n_rounds(self, at: int) -> int:
         """How often a thread works in pass number `at`."""
@@ -220,9 +291,15 @@ class Layout:
     @property
     def n_at_once(self) -> int:
         """Threads that shall find registers on a processor, which has 65536."""
-        sizes = [self.n_rounds(at) * radix for at, radix in enumerate(self.radices)]
-        sizes[-1] *= 2
-        return 1536 if max(sizes) <= _FEW_POINTS else 1024
+        n_real = self.n_rounds(0) * self.real_radix
+        n_powers = self.n_rounds(len(self.radices)) * self.radices[-1]
+        return 1536 if max(n_real, n_powers, 2 * max(self.radices)) <= _FEW_VALUES else 1024
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether the last pass puts a thread's powers into places that differ by constants."""
+        is_even = self.real_radix % 2 == 0 and self.radices[-1] % 2 == 0
+        return is_even and not self.is_coprime
 
     @property
     def n_features(self) -> int:
@@ -235,6 +312,11 @@ class Layout:
         return int(self.energy is not None and self.energy_at == 0)
 
     @property
+    def has_plain_columns(self) -> bool:
+        """Whether a column's samples are in places that differ by constants, in a row or two."""
+        return not self.is_coprime and self.n_columns <= self.height
+
+    @property
     def height(self) -> int:
         """Samples of a row: as many as a frame shares with none of the frames after it."""
         return min(self.hop_length, self.n_fft)
@@ -244,9 +326,7 @@ class Layout:
         """Values from one row of samples to the next, so that the frames' are in other banks."""
         if self.height < 2 * _PAIRS:  # no room for gaps
             return self.height
-        if self.height % 2:  # samples are read one by one, from every other bank: twice as far
-            return self.height + (4 * _PAIRS // self.n_frames - self.height) % (2 * _PAIRS)
-        return self.height + 2 * ((_PAIRS // self.n_frames - self.height // 2) % _PAIRS)
+        return self.height + (2 * _PAIRS // self.n_frames - self.height) % (2 * _PAIRS)
 
     @property
     def n_rows(self) -> int:
@@ -256,10 +336,9 @@ class Layout:
     @property
     def n_shared(self) -> int:
         """Values of shared memory for samples, spectra and powers, one after the other."""
-        n_places: int = place(self.n_points, self.gap)
         n_powers = self.n_points + 1 + STEPS
-        n_values = self.n_frames * max(2 * n_places, n_powers + n_powers % 2)
-        return max(n_values, self.n_rows * self.row_pitch)
+        n_values = max(2 * self.n_spectra * self.spectrum_pitch, n_powers + n_powers % 2)
+        return max(self.n_frames * n_values, self.n_rows * self.row_pitch)
 
     @property
     def tile_pitch(self) -> int:
@@ -380,43 +459,36 @@ class Ending:
         return self.is_in_place and not (self.has_range or self.normalize or self.is_scaled)
 
 
-def radices(n_points: int) -> tuple[int, ...]:
-    """Split a product of 2, 3 and 5 into few radices, the last up to 10; () if it is none.
+@cache
+def factors(n_fft: int) -> tuple[int, tuple[int, ...]]:
+    """Split a product of 2, 3 and 5 into the length of real transforms and those of complex ones.
 
-    Powers of two come first, as equal as can be, the largest of them first, but after odd radices
-    if they are less than 8: an order with few bank conflicts. A thread of the last pass has two
-    butterflies, so its radix is at most 10: that, with what is left of the powers of two times 5
-    before it, saves a pass of some sizes.
+    So that there are few passes, and of those with as many, few operations. (0, ()) if it is none.
     """
-    n_twos = (n_points & -n_points).bit_length() - 1
-    rest, odd = n_points >> n_twos, []
-    for radix in (5, 3):
-        while rest % radix == 0:
-            rest //= radix
-            odd.append(radix)
-    if rest != 1:
-        return ()
-    n_passes = -(-n_twos // 4)
-    if not odd and n_twos == 4 * n_passes:
-        n_passes += 1
-    twos = [1 << (n_twos + i) // n_passes for i in reversed(range(n_passes))]
-    found = (*twos, *odd) if n_twos > 2 else (*odd, *twos)
-    first, fives = [1 << max(n_twos - 1, 0)], odd.count(5)
-    if n_twos in (2, 3) and fives > 1:
-        first, fives = [5 * first[0]], fives - 1
-    if n_twos in (2, 3, 5) and fives > 0:
-        composite = (*first, *[5] * (fives - 1), *[3] * odd.count(3), 10)
-        if len(composite) < len(found):
-            return composite
+    splits = [
+        (len(radices), _n_operations(first, radices), first, radices)
+        for first in REAL
+        if n_fft % first == 0
+        for radices in _products(n_fft // first, max(COMPLEX))
+    ]
+    return min(splits)[2:] if splits else (0, ())
+
+
+def _products(n: int, largest: int) -> list[tuple[int, ...]]:
+    """The ways to write a number as a product of complex radices, the largest of them last."""
+    found: list[tuple[int, ...]] = [(n,)] if n in COMPLEX and n <= largest else []
+    for radix in COMPLEX:
+        if radix <= largest and n % radix == 0 and n > radix:
+            found += [(*rest, radix) for rest in _products(n // radix, radix)]
     return found
 
 
-def place(point: Any, gap: int) -> Any:
-    """Where a point is, in units of all frames: there are gaps between groups of points.
-
-    Without them, butterflies that are neighbours would write to the same bank.
-    """
-    return point + point // gap
+def _n_operations(first: int, radices: tuple[int, ...]) -> int:
+    """Operations of all transforms, and of the twiddles between them."""
+    n_columns = math.prod(radices)
+    n_rows, n_twiddles = first // 2 + 1, 4 * (len(radices) - (math.gcd(first, n_columns) == 1))
+    of_rows = sum(n_columns // radix * COMPLEX[radix] for radix in radices)
+    return n_columns * REAL[first] + n_rows * (of_rows + n_twiddles * n_columns)
 
 
 def power_place(k: Any, f: Any, n_frames: int) -> Any:
@@ -424,40 +496,82 @@ def power_place(k: Any, f: Any, n_frames: int) -> Any:
     return k // 2 * (2 * n_frames) + 2 * f + k % 2
 
 
-def is_regular(layout: Layout, step: int, n_steps: int) -> bool:
-    """Whether points that are so far apart are in places that are equally far apart.
+def input_place(layout: Layout, p: int, k: int) -> int:
+    """The sample of a frame that column ``p`` takes as its input ``k``."""
+    n_columns, radix = layout.n_columns, layout.real_radix
+    return (n_columns * k + radix * p) % layout.n_fft if layout.is_coprime else p + n_columns * k
 
-    The first is one from which a pass reads, or to which it writes.
+
+def output_order(radices: tuple[int, ...], block: Any) -> Any:
+    """The first output of the last pass's transform number ``block``: its digits in reverse."""
+    order, weight, rest = 0, math.prod(radices[:-1]), block
+    for radix in reversed(radices[:-1]):
+        weight //= radix
+        order += rest % radix * weight
+        rest = rest // radix
+    return order
+
+
+def bins(layout: Layout) -> NDArray[np.int64]:
+    """The bin that each result of the last pass is, or that it is conjugate to.
+
+    Returns
+    -------
+    ndarray, shape (radix, blocks, rows)
+        Bins by the number of the output, the transform and the row; -1 of those that would be
+        written twice, and not by one thread, nor is it known which ones they are.
     """
-    gap = layout.gap
-    return gap > layout.n_points or step % gap == 0 or step * n_steps == gap
+    n_columns, radix, n_fft = layout.n_columns, layout.radices[-1], layout.n_fft
+    k, block, row = np.ogrid[:radix, : n_columns // radix, : layout.n_spectra]
+    column = output_order(layout.radices, block) + k * (n_columns // radix)
+    if layout.is_coprime:
+        column = (column - row) * pow(layout.real_radix, -1, n_columns) % n_columns
+    found = row + layout.real_radix * column
+    is_double = (2 * row % layout.real_radix == 0) & (2 * found > n_fft)
+    if radix == n_columns and not layout.is_regular:
+        is_double[:] = False
+    return np.where(is_double, -1, np.minimum(found, n_fft - found))
 
 
-def source(j: Any, k: int, n_butterflies: int) -> Any:
-    """The point that butterfly ``j`` reads as its input ``k`` (Stockham's order)."""
-    return j + k * n_butterflies
+def first_table(layout: Layout, window: NDArray[np.floating[Any]]) -> NDArray[np.uint64]:
+    """The window as the first pass reads it, (columns, numbers of a column in pairs).
+
+    Where columns are not plain, each number is with the place of its sample in the first row.
+    """
+    n_columns, radix = layout.n_columns, layout.real_radix
+    at = np.array([[input_place(layout, p, k) for k in range(radix)] for p in range(n_columns)])
+    values = window.astype(np.float32)[at]
+    if layout.has_plain_columns:
+        pairs = np.zeros((n_columns, radix + radix % 2), dtype=np.float32)
+        pairs[:, :radix] = values
+        return pairs.view(np.uint64).ravel()
+    places = (at + at // layout.height * (layout.row_pitch - layout.height)).astype(np.uint64)
+    entries: NDArray[np.uint64] = values.view(np.uint32) | places << np.uint64(32)
+    return entries.ravel()
 
 
-def target(j: Any, k: int, radix: int, stride: int) -> Any:
-    """The point that butterfly ``j`` writes as its output ``k``."""
-    return j // stride * (stride * radix) + j % stride + k * stride
+def turns(layout: Layout) -> NDArray[np.uint64]:
+    """What passes need besides the window.
 
-
-def mirror(j: Any, n_butterflies: int) -> Any:
-    """The butterfly of the last pass that gives the points opposite to those of ``j``."""
-    return n_butterflies - j if j > 0 else j
-
-
-def turns(layout: Layout) -> NDArray[np.complex64]:
-    """The twiddles of the passes after the first, then those of the real FFT's end."""
-    found, stride = [], layout.radices[0]
-    for radix in layout.radices[1:]:
-        k, j = np.ogrid[1:radix, :stride]
-        found.append((k * j / (stride * radix)).ravel())
-        stride *= radix
-    found.append(np.arange(layout.n_points) / layout.n_fft)
-    angles = 2 * math.pi * np.concatenate(found)
-    return (np.cos(angles) - 1j * np.sin(angles)).astype(np.complex64)
+    The twiddles of rows (columns, rows), where they need any; those between passes (radix - 1,
+    columns of a block); the places of powers, as in `bins`, if they are not regular.
+    """
+    n_columns, found, n_block = layout.n_columns, [], layout.n_columns
+    if not layout.is_coprime:
+        p, row = np.ogrid[:n_columns, : layout.n_spectra]
+        found.append((p * row / layout.n_fft).ravel())
+    for radix in layout.radices[:-1]:
+        k, j = np.ogrid[1:radix, : n_block // radix]
+        found.append((k * j / n_block).ravel())
+        n_block //= radix
+    angles = 2 * math.pi * np.concatenate([*found, np.empty(0)])
+    values = (np.cos(angles) - 1j * np.sin(angles)).astype(np.complex64)
+    table: NDArray[np.uint64] = values.view(np.uint64)
+    if layout.is_regular:
+        return table
+    places = bins(layout).ravel()
+    places = np.where(places < 0, -1, power_place(places, 0, layout.n_frames))
+    return np.concatenate([table, places.astype(np.int64).view(np.uint64)])
 
 
 def n_together(layout: Layout) -> int:

@@ -3,11 +3,16 @@
 audio -> frames -> window + real FFT -> power -> mel -> log -> out
 
 A block of threads takes a tile of neighbouring frames, as many at once as its shared memory holds:
-their samples are loaded once, the FFT runs in place between barriers, its last pass goes on to the
-powers, and of each frame nothing but its features leaves the block, those of all frames of the tile
-side by side. Threads of a warp work on the same step of different frames, so that they share
-twiddles, weights and window, and find what they read in different banks. What needs a whole signal
-(its largest value, statistics over time, stacks of frames) is left to ``cuda_ending.py``.
+their samples are loaded once, the FFT runs between barriers, its last pass goes on to the powers,
+and of each frame nothing but its features leaves the block, those of all frames of the tile side by
+side. Threads of a warp work on the same step of different frames, so that they share twiddles,
+weights and window, and find what they read in different banks. What needs a whole signal (its
+largest value, statistics over time, stacks of frames) is left to ``cuda_ending.py``.
+
+The FFT takes the samples of a frame as a table: its first pass transforms the columns, which are
+real, and the others transform the rows of the result that are not conjugate to other rows. Two
+passes do for 400 and 512 points, three for 4096; there is nothing to be taken apart at the end, as
+there is where two real numbers are one complex number.
 """
 
 import math
@@ -17,37 +22,20 @@ from typing import Any
 
 import numpy as np
 
-from fastmel.kernels.frames import EDGE, REFLECT, SYMMETRIC, ZEROS
-
 from . import cuda_layout
-from .cuda import ALIGNMENT, bits_of, cuda, device, float_of, kernel
-from .cuda_layout import Layout
+from .cuda import ALIGNMENT, bits_of, cuda, device, float_of, halves, kernel, split
+from .cuda_butterflies import COMPLEX, REAL, input_of, output_of, parts_of
+from .cuda_layout import FIRST, LOST, N_BANDS, N_PLACES, PEAK, Layout
+from .cuda_samples import column_of, linear_of, load_of, sample_of
 
-__all__ = [
-    "FIRST", "FIRST_OUT", "LOST", "N_BANDS", "N_FILLED", "N_GIVEN", "N_OUT", "N_PLACES", "N_SIGNAL",
-    "N_VALID", "OFFSET", "PEAK", "add", "fold_of", "line_of", "split",
-]  # fmt: skip
+__all__ = ["add", "fold_of", "line_of"]
 
 F32, I32, U32, U64 = np.float32, np.int32, np.uint32, np.uint64
-_HALF, _ROOT_HALF, _SIN_60 = F32(0.5), F32(math.sqrt(0.5)), F32(math.sqrt(0.75))
-_COS_72, _COS_144 = F32(math.cos(0.4 * math.pi)), F32(math.cos(0.8 * math.pi))
-_SIN_72, _SIN_144 = F32(math.sin(0.4 * math.pi)), F32(math.sin(0.8 * math.pi))
-_COS_22, _SIN_22 = F32(math.cos(math.pi / 8)), F32(math.sin(math.pi / 8))
 _LARGEST = F32(np.finfo(F32).max)
-_ROOT_HALF_BITS = I32(_ROOT_HALF.view(I32))
-_LOW, _SHORT = U64(0xFFFFFFFF), U32(0x7FFF)
+_ROOT_HALF_BITS = I32(F32(math.sqrt(0.5)).view(I32))
+_SHORT, _NOWHERE = U32(0x7FFF), U64(0xFFFFFFFFFFFFFFFF)
 
-_place = device(cuda_layout.place)
-_source = device(cuda_layout.source)
-_target = device(cuda_layout.target)
-_mirror = device(cuda_layout.mirror)
 _power_place = device(cuda_layout.power_place)
-
-
-@device
-def split(unit: Any, n: int) -> Any:
-    """Quotient and remainder of what is not negative, in 32 bits."""
-    return U32(U32(unit) // U32(n)), U32(U32(unit) % U32(n))
 
 
 @device
@@ -61,356 +49,7 @@ def _unpacked(span: Any) -> Any:
     return U32(high & _SHORT), U32(U32(high >> U32(16)) & _SHORT), U32(span), U32(high >> U32(31))
 
 
-@device
-def _halves(pair: Any) -> Any:
-    """The two values of a pair, which is loaded at once."""
-    return float_of(I32(pair & _LOW)), float_of(I32(pair >> U64(32)))
-
-
-# small DFTs in place: ``re`` and ``im`` are in registers once the loops are unrolled
-
-
-@device
-def _add_and_subtract(re: Any, im: Any, a: int, b: int) -> None:
-    """Replace the numbers at ``a`` and ``b`` by their sum and their difference."""
-    real, imag = re[b], im[b]
-    re[b], im[b] = re[a] - real, im[a] - imag
-    re[a], im[a] = re[a] + real, im[a] + imag
-
-
-@device
-def _multiply(re: Any, im: Any, a: int, real: Any, imag: Any) -> None:
-    re[a], im[a] = re[a] * real - im[a] * imag, re[a] * imag + im[a] * real
-
-
-@device
-def _turn(re: Any, im: Any, a: int) -> None:
-    """Multiply the number at ``a`` by -i."""
-    re[a], im[a] = im[a], -re[a]
-
-
-@device
-def _swap(re: Any, im: Any, a: int, b: int) -> None:
-    re[a], re[b] = re[b], re[a]
-    im[a], im[b] = im[b], im[a]
-
-
-@device
-def _dft2(re: Any, im: Any, at: int) -> None:
-    """Transform the two numbers from ``at`` on; the others likewise."""
-    _add_and_subtract(re, im, at, at + 1)
-
-
-@device
-def _dft3(re: Any, im: Any, at: int) -> None:
-    _add_and_subtract(re, im, at + 1, at + 2)
-    re[at + 2], im[at + 2] = _SIN_60 * im[at + 2], -_SIN_60 * re[at + 2]
-    real, imag = re[at] - _HALF * re[at + 1], im[at] - _HALF * im[at + 1]
-    re[at], im[at] = re[at] + re[at + 1], im[at] + im[at + 1]
-    re[at + 1], im[at + 1] = real, imag
-    _add_and_subtract(re, im, at + 1, at + 2)
-
-
-@device
-def _dft4(re: Any, im: Any, at: int) -> None:
-    _add_and_subtract(re, im, at, at + 2)
-    _add_and_subtract(re, im, at + 1, at + 3)
-    _turn(re, im, at + 3)
-    _add_and_subtract(re, im, at, at + 1)
-    _add_and_subtract(re, im, at + 2, at + 3)
-    _swap(re, im, at + 1, at + 2)
-
-
-@device
-def _dft5_apart(re: Any, im: Any, at: int, step: int) -> None:
-    """Transform five numbers that are a step apart."""
-    a, b, c, d = at + step, at + 2 * step, at + 3 * step, at + 4 * step
-    _add_and_subtract(re, im, a, d)
-    _add_and_subtract(re, im, b, c)
-    real, imag = re[at], im[at]
-    near_re, near_im, far_re, far_im = re[a], im[a], re[b], im[b]
-    re[at], im[at] = real + near_re + far_re, imag + near_im + far_im
-    re[a] = real + _COS_72 * near_re + _COS_144 * far_re
-    im[a] = imag + _COS_72 * near_im + _COS_144 * far_im
-    re[b] = real + _COS_144 * near_re + _COS_72 * far_re
-    im[b] = imag + _COS_144 * near_im + _COS_72 * far_im
-    near_re, near_im, far_re, far_im = re[d], im[d], re[c], im[c]
-    re[d] = _SIN_72 * near_im + _SIN_144 * far_im
-    im[d] = -(_SIN_72 * near_re + _SIN_144 * far_re)
-    re[c] = _SIN_144 * near_im - _SIN_72 * far_im
-    im[c] = -(_SIN_144 * near_re - _SIN_72 * far_re)
-    _add_and_subtract(re, im, a, d)
-    _add_and_subtract(re, im, b, c)
-
-
-@device
-def _dft5(re: Any, im: Any, at: int) -> None:
-    _dft5_apart(re, im, at, 1)
-
-
-@device
-def _dft8(re: Any, im: Any, at: int) -> None:
-    for k in range(4):
-        _add_and_subtract(re, im, at + k, at + 4 + k)
-    _multiply(re, im, at + 5, _ROOT_HALF, -_ROOT_HALF)
-    _turn(re, im, at + 6)
-    _multiply(re, im, at + 7, -_ROOT_HALF, -_ROOT_HALF)
-    _dft4(re, im, at)
-    _dft4(re, im, at + 4)
-    # even outputs, odd outputs -> their order
-    _swap(re, im, at + 1, at + 2)
-    _swap(re, im, at + 1, at + 4)
-    _swap(re, im, at + 3, at + 6)
-    _swap(re, im, at + 3, at + 5)
-
-
-@device
-def _dft16(re: Any, im: Any, at: int) -> None:
-    for k in range(8):
-        _add_and_subtract(re, im, at + k, at + 8 + k)
-    _multiply(re, im, at + 9, _COS_22, -_SIN_22)
-    _multiply(re, im, at + 10, _ROOT_HALF, -_ROOT_HALF)
-    _multiply(re, im, at + 11, _SIN_22, -_COS_22)
-    _turn(re, im, at + 12)
-    _multiply(re, im, at + 13, -_SIN_22, -_COS_22)
-    _multiply(re, im, at + 14, -_ROOT_HALF, -_ROOT_HALF)
-    _multiply(re, im, at + 15, -_COS_22, -_SIN_22)
-    _dft8(re, im, at)
-    _dft8(re, im, at + 8)
-    # even outputs, odd outputs -> their order
-    _swap(re, im, at + 1, at + 8)
-    _swap(re, im, at + 2, at + 8)
-    _swap(re, im, at + 3, at + 9)
-    _swap(re, im, at + 4, at + 8)
-    _swap(re, im, at + 5, at + 10)
-    _swap(re, im, at + 6, at + 9)
-    _swap(re, im, at + 7, at + 11)
-    _swap(re, im, at + 9, at + 12)
-    _swap(re, im, at + 11, at + 13)
-    _swap(re, im, at + 13, at + 14)
-
-
-# Transforms of products of coprime numbers need no twiddles (Good and Thomas). Their numbers are
-# where `_inputs_of` puts them, and `_outputs_of` tells where they leave them. There are no loops,
-# which the compiler does not unroll for compute capability 12.0: numbers would leave registers.
-
-
-@device
-def _dft10(re: Any, im: Any, at: int) -> None:
-    _dft2(re, im, at)
-    _dft2(re, im, at + 2)
-    _dft2(re, im, at + 4)
-    _dft2(re, im, at + 6)
-    _dft2(re, im, at + 8)
-    _dft5_apart(re, im, at, 2)
-    _dft5_apart(re, im, at + 1, 2)
-
-
-@device
-def _dft20(re: Any, im: Any, at: int) -> None:
-    _dft4(re, im, at)
-    _dft4(re, im, at + 4)
-    _dft4(re, im, at + 8)
-    _dft4(re, im, at + 12)
-    _dft4(re, im, at + 16)
-    _dft5_apart(re, im, at, 4)
-    _dft5_apart(re, im, at + 1, 4)
-    _dft5_apart(re, im, at + 2, 4)
-    _dft5_apart(re, im, at + 3, 4)
-
-
-_DFTS = {
-    2: _dft2, 3: _dft3, 4: _dft4, 5: _dft5, 8: _dft8, 10: _dft10, 16: _dft16, 20: _dft20,
-}  # fmt: skip
-
-
-def _inputs_of(radix: int) -> Any:
-    """Make the function that tells where a transform takes its input k."""
-    n_rows, is_product = radix // 5, radix in (10, 20)
-    inverse = pow(n_rows, -1, 5) if is_product else 1
-
-    @device
-    def place(k: int) -> Any:
-        if not is_product:
-            return k
-        return split(k, n_rows)[1] + U32(n_rows) * split(inverse * k, 5)[1]
-
-    return place
-
-
-def _outputs_of(radix: int) -> Any:
-    """Make the function that tells where it leaves its output k."""
-    n_rows, is_product = radix // 5, radix in (10, 20)
-
-    @device
-    def place(k: int) -> Any:
-        if not is_product:
-            return k
-        return split(k, n_rows)[1] + U32(n_rows) * split(k, 5)[1]
-
-    return place
-
-
 # the steps of the line; each maker returns a function that all threads of a block call
-
-
-#: columns of the table of signals: where the samples are; how many there are, with repetitions, and
-#: with zeros and pre-emphasis; frames of the line; where its features go, and places of frames
-#: there; the same for the result, and how many of its frames are no padding
-OFFSET, N_GIVEN, N_FILLED, N_SIGNAL, N_BANDS, FIRST, N_PLACES, FIRST_OUT, N_OUT, N_VALID = range(10)
-
-#: rows of what kernels leave of a signal: its largest value; 1 if a sample is not finite
-PEAK, LOST = range(2)
-
-
-def _padded_of(layout: Layout) -> Any:
-    """Make the function that gives a sample of the padded signal, as ``numpy.pad`` computes it."""
-    before, after, mode = layout.before, layout.after, layout.pad_mode
-    preemphasis, first = F32(layout.signal_preemphasis), int(layout.drops_first)
-    is_conditioned, repeats = layout.signal_preemphasis != 0, layout.repeats
-
-    @device
-    def given(y: Any, offset: Any, n_given: Any, n_filled: Any, i: Any) -> Any:
-        """Sample i of the signal, which is repeated or followed by zeros."""
-        if i < 0 or i >= n_filled:
-            return F32(0)
-        if repeats:
-            i = I32(split(i, n_given)[1])
-        return F32(y[offset + i])
-
-    @device
-    def inside(y: Any, offset: Any, n_given: Any, n_filled: Any, i: Any) -> Any:
-        """Sample i of the conditioned signal."""
-        value = given(y, offset, n_given, n_filled, i + first)
-        if is_conditioned:
-            value -= preemphasis * given(y, offset, n_given, n_filled, i + first - 1)
-        return value
-
-    @device
-    def padded(y: Any, offset: Any, n_given: Any, n_filled: Any, n: Any, i: Any) -> Any:
-        """Sample i of the padded signal, which has n of its own."""
-        weight = F32(1)
-        if i < 0 or i >= n:
-            if mode == ZEROS or n == 0 or i < -before or i >= n + after:
-                return F32(0)
-            if mode == REFLECT:
-                period = I32(2 * n - 2 if n > 1 else 1)
-                i = I32(split(abs(i), period)[1])
-                i = I32(min(i, period - i))
-            elif mode == SYMMETRIC:
-                i = I32(split(i if i >= 0 else -1 - i, 2 * n)[1])
-                i = I32(min(i, 2 * n - 1 - i))
-            elif mode == EDGE:
-                i = I32(0 if i < 0 else n - 1)
-            elif i < 0:  # LINEAR_RAMP
-                weight, i = F32(i + before) / F32(before), I32(0)
-            else:
-                weight, i = F32(n + after - 1 - i) / F32(after), I32(n - 1)
-        return weight * inside(y, offset, n_given, n_filled, i)
-
-    return padded
-
-
-def _load_of(layout: Layout) -> Any:
-    """Make the step that loads the samples of some frames into shared memory."""
-    height, n_rows, pitch = layout.height, layout.n_rows, layout.row_pitch
-    hop_length, origin, n_threads = layout.hop_length, layout.origin, layout.n_threads
-    preemphasis, first = F32(layout.signal_preemphasis), int(layout.drops_first)
-    is_conditioned, padded = layout.signal_preemphasis != 0, _padded_of(layout)
-    span = (n_rows - 1) * hop_length + height
-    is_paired, n_at_once = height % 2 == 0, 1 if height % 2 else 2
-    n_columns, n_cells = height // n_at_once, U32(n_rows * height // n_at_once)
-    # A thread goes down a column, or some of them, so that its addresses differ by constants.
-    n_together, n_rounds = max(n_threads // n_columns, 1), -(-n_columns // n_threads)
-    n_turns = -(-n_rows // n_together)
-    fills_rows = n_rounds in (1, n_columns / n_threads)
-    fills_columns = n_turns * n_together == n_rows
-
-    @device
-    def move(y: Any, position: Any, shared: Any, cell: Any) -> Any:
-        """Load one sample, or two; 0, or NaN if one is not finite."""
-        value, following = F32(y[position + U64(1)]), F32(0)
-        if is_paired:
-            following = F32(y[position + U64(2)])
-        if is_conditioned:
-            following -= preemphasis * value
-            value -= preemphasis * F32(y[position])
-        shared[cell] = value
-        if is_paired:
-            shared[cell + U64(1)] = following
-            return F32(0) * value + F32(0) * following
-        return F32(0) * value
-
-    @device
-    def load_inside(y: Any, position: Any, shared: Any, tid: Any) -> Any:
-        """Load samples that need no padding; 0, or NaN if one is not finite."""
-        at, column = split(tid, n_columns)
-        if n_rounds > 1:
-            at, column = U32(0), U32(tid)
-        zero, position = F32(0), position + U64(U32(at * hop_length + n_at_once * column))
-        cell = U64(U32(at * pitch + n_at_once * column))
-        if at >= n_together:
-            return zero
-        for turn in range(n_turns):
-            for k in range(n_rounds):
-                is_row = fills_columns or at < n_rows - turn * n_together
-                if is_row and (fills_rows or column < n_columns - k * n_threads):
-                    down, right = turn * n_together, k * n_at_once * n_threads
-                    there = position + U64(down * hop_length + right)
-                    zero += move(y, there, shared, cell + U64(down * pitch + right))
-        return zero
-
-    @device
-    def load(y: Any, rows: Any, row: Any, frame: Any, shared: Any, tid: Any) -> Any:
-        """Load them from a frame on; whether those of this thread are finite."""
-        offset, n_signal = rows[row, OFFSET], I32(rows[row, N_SIGNAL])
-        n_given, n_filled = I32(rows[row, N_GIVEN]), I32(rows[row, N_FILLED])
-        start, zero = I32(frame * hop_length + origin), F32(0)
-        if start > 0 and start + span + first <= min(n_given, n_signal + first):
-            return load_inside(y, U64(offset + start + first - 1), shared, tid) == 0
-        i = U32(tid)
-        while i < n_cells:
-            at, column = split(i, n_columns)
-            for k in range(n_at_once):
-                place = I32(start + I32(at * hop_length + n_at_once * column + k))
-                value = padded(y, offset, n_given, n_filled, n_signal, place)
-                zero += F32(0) * value
-                shared[U32(at * pitch + n_at_once * column + k)] = value
-            i = U32(i + n_threads)
-        return zero == 0
-
-    return load
-
-
-def _sample_of(layout: Layout) -> Any:
-    """Make the function that gives sample t of frame f."""
-    height, pitch, gap = layout.height, layout.row_pitch, layout.row_pitch - layout.height
-
-    @device
-    def sample(shared: Any, f: Any, t: Any) -> Any:
-        return shared[U32(f * pitch + t + U32(t) // U32(height) * gap)]
-
-    return sample
-
-
-def _linear_of(layout: Layout, preemphasis: float) -> Any:
-    """Make the function that gives it without the frame's mean, and with pre-emphasis."""
-    sample, removes_dc = _sample_of(layout), layout.removes_dc
-    is_emphasized, factor = preemphasis != 0, F32(preemphasis)
-
-    @device
-    def linear(shared: Any, means: Any, f: Any, t: Any) -> Any:
-        value = sample(shared, f, t)
-        if removes_dc:
-            value -= means[f]
-        if is_emphasized:
-            before = sample(shared, f, U32(t - 1 if t > 0 else 0))
-            if removes_dc:
-                before -= means[f]
-            value -= factor * before
-        return value
-
-    return linear
 
 
 def fold_of(n_threads: int, n_groups: int, fold: Any, wait: Any) -> Any:
@@ -424,20 +63,21 @@ def fold_of(n_threads: int, n_groups: int, fold: Any, wait: Any) -> Any:
     @device
     def folded(own: Any, scratch: Any, tid: Any) -> Any:
         """The value of group ``tid % n_groups``; a barrier must follow."""
-        scratch[tid] = own
+        at = U64(U32(tid))
+        scratch[at] = own
         n = n_shares
         while n > 1:
             n_left = (n + n_at_once - 1) // n_at_once
             wait()
             if tid < n_left * n_groups:
-                value = scratch[tid]
+                value = scratch[at]
                 for i in range(1, n_at_once):
-                    if tid < (n - i * n_left) * n_groups:
-                        value = fold(value, scratch[tid + i * n_left * n_groups])
-                scratch[tid] = value
+                    if n_left * n_at_once == n or tid < (n - i * n_left) * n_groups:
+                        value = fold(value, scratch[at + U64(i * n_left * n_groups)])
+                scratch[at] = value
             n = n_left
         wait()
-        return scratch[tid % n_groups]
+        return scratch[U32(tid) % U32(n_groups)]
 
     return folded
 
@@ -460,7 +100,7 @@ def _wait() -> None:
 
 def _means_of(layout: Layout) -> Any:
     """Make the step that takes the mean of each frame."""
-    sample, factor = _sample_of(layout), F32(1 / layout.n_taken)
+    sample, factor = sample_of(layout), F32(1 / layout.n_taken)
     n_frames, n_taken = layout.n_frames, U32(layout.n_taken)
     total = fold_of(layout.n_threads, n_frames, add, _wait)
     n_shares = U32(layout.n_threads // n_frames)
@@ -484,7 +124,7 @@ def _means_of(layout: Layout) -> Any:
 def _energies_of(layout: Layout) -> Any:
     """Make the step that takes the log energy of each frame."""
     is_raw = layout.energy == "raw"
-    linear = _linear_of(layout, 0 if is_raw else layout.preemphasis)
+    linear = linear_of(layout, 0 if is_raw else layout.preemphasis)
     scale, floor = F32(layout.energy_scale), F32(layout.energy_floor)
     n_frames, n_taken = layout.n_frames, U32(layout.n_taken)
     total = fold_of(layout.n_threads, n_frames, add, _wait)
@@ -500,7 +140,7 @@ def _energies_of(layout: Layout) -> Any:
         while t < n_taken:
             term = scale * linear(shared, means, f, t)
             if not is_raw:
-                even, odd = _halves(window[t >> U32(1)])
+                even, odd = halves(window[t >> U32(1)])
                 term *= odd if t & U32(1) else even
             own += term * term
             t = U32(t + n_shares)
@@ -511,175 +151,177 @@ def _energies_of(layout: Layout) -> Any:
     return energies_of
 
 
-def _pair_of(layout: Layout) -> Any:
-    """Make the function that gives neighbouring samples, in even rows the pair j + k * step.
+def _first_pass_of(layout: Layout) -> Any:
+    """Make the first pass: columns of real numbers, whose spectra go into rows.
 
-    And the one before them, which is the first one itself at the beginning of the frame.
+    All threads have read before the first one writes.
     """
-    step, half_row = layout.n_points // layout.radices[0], layout.height // 2
-    pitch, gap = layout.row_pitch, layout.row_pitch - layout.height
-    is_emphasized = layout.preemphasis != 0
-    is_near = step <= half_row  # pairs from j = 0 on are in one row or two
+    n_frames, n_threads, radix = layout.n_frames, layout.n_threads, layout.real_radix
+    n_rounds, n_units, n_spectra = layout.n_rounds(0), layout.n_units(0), layout.n_spectra
+    fills, pitch = n_rounds * n_threads == n_units, layout.spectrum_pitch
+    n_values, read_column, transform = n_rounds * radix, column_of(layout), REAL[radix]
+    parts = parts_of(radix)
 
     @device
-    def pair(shared: Any, f: Any, j: Any, k: int) -> Any:
-        row, column = k * step // half_row, k * step % half_row
-        if is_near:
-            at = U64(U32(f * pitch + 2 * j)) + U64(row * pitch + 2 * column)
-            crosses = gap > 0 and column + step > half_row and j >= U32(half_row - column)
-            if crosses:
-                at += U64(gap)
-        else:
-            q = U32(_source(j, k, step))
-            at = U64(U32(f * pitch + 2 * q + q // U32(half_row) * gap))
-        first, second, before = shared[at], shared[at + U64(1)], F32(0)
-        if is_emphasized:
-            q = U32(_source(j, k, step))
-            before_at = at - U64(1)
-            if gap > 0 and split(q, half_row)[1] == 0:
-                before_at -= U64(gap)
-            before = first if k == 0 and j == 0 else shared[before_at]
-        return first, second, before
-
-    return pair
-
-
-def _windowed_of(layout: Layout) -> Any:
-    """Make what the first pass reads: neighbouring samples are real and imaginary part."""
-    linear, removes_dc = _linear_of(layout, layout.preemphasis), layout.removes_dc
-    n_butterflies, is_paired = layout.n_points // layout.radices[0], layout.height % 2 == 0
-    pair, is_emphasized, factor = _pair_of(layout), layout.preemphasis != 0, F32(layout.preemphasis)
-
-    @device
-    def windowed(
-        shared: Any, means: Any, window: Any, turns: Any, f: Any, j: Any, k: int, is_mirror: bool
-    ) -> Any:
-        even, odd = _halves(window[U64(j) + U64(k * n_butterflies)])
-        if not is_paired:
-            t = U32(2 * _source(j, k, n_butterflies))
-            return even * linear(shared, means, f, t), odd * linear(shared, means, f, U32(t + 1))
-        real, imag, before = pair(shared, f, j, k)
-        if removes_dc:
-            real, imag, before = real - means[f], imag - means[f], before - means[f]
-        if is_emphasized:
-            real, imag = real - factor * before, imag - factor * real
-        return even * real, odd * imag
-
-    return windowed
-
-
-def _place_of(layout: Layout, step: int, n_steps: int) -> Any:
-    """Make the function that tells where the k-th point of frame f after some first is.
-
-    Its imaginary part follows the real one.
-    """
-    n_frames, gap = layout.n_frames, U32(layout.gap)
-    is_regular = cuda_layout.is_regular(layout, step, n_steps)
-    apart = n_frames * (cuda_layout.place(step, layout.gap) if step % layout.gap == 0 else step)
-
-    @device
-    def place(first: Any, k: int, f: Any) -> Any:
-        if is_regular:  # all share one address, and have constants beside it
-            return U64(2 * U32(_place(first, gap) * n_frames + f)) + U64(2 * k * apart)
-        return U64(2 * U32(_place(U32(first + k * step), gap) * n_frames + f))
-
-    return place
-
-
-def _points_of(layout: Layout, radix: int, stride: int, first_turn: int) -> Any:
-    """Make what a later pass reads: points by their twiddles."""
-    n_butterflies = layout.n_points // radix
-    place = _place_of(layout, n_butterflies, radix)
-
-    @device
-    def points(
-        shared: Any, means: Any, window: Any, turns: Any, f: Any, j: Any, k: int, is_mirror: bool
-    ) -> Any:
-        """Input k of butterfly j; of its mirror, the output k of which is opposite to j's -k."""
-        read = U32(_mirror(j, n_butterflies)) if is_mirror else j
-        at = place(read, k, f)
-        re, im = shared[at], shared[at + U64(1)]
-        if k > 0:
-            turn = U64(split(j, stride)[1]) + U64(first_turn + (k - 1) * stride)
-            real, imag = _halves(turns[turn])
-            if is_mirror:
-                imag = -imag
-            re, im = re * real - im * imag, re * imag + im * real
-        return re, im
-
-    return points
-
-
-def _pass_of(layout: Layout, at: int, stride: int, read: Any) -> Any:
-    """Make a pass: butterflies of what ``read`` gives, with ``stride`` points transformed before.
-
-    It works in place: all threads have read before the first one writes.
-    """
-    n_frames, n_threads = layout.n_frames, layout.n_threads
-    radix, n_rounds = layout.radices[at], layout.n_rounds(at)
-    place = _place_of(layout, stride, radix)
-    n_units = layout.n_points // radix * n_frames
-    n_values, dft = n_rounds * radix, _DFTS[radix]
-    input_at, output_at = _inputs_of(radix), _outputs_of(radix)
-
-    @device
-    def one_pass(shared: Any, means: Any, window: Any, turns: Any, tid: int) -> None:
-        re = cuda.local.array(n_values, F32)
-        im = cuda.local.array(n_values, F32)
+    def first_pass(shared: Any, means: Any, window: Any, turns: Any, tid: Any) -> None:
+        x = cuda.local.array(n_values, F32)
         for i in range(n_rounds):
-            unit = tid + i * n_threads
-            if unit < n_units:
-                j, f = split(unit, n_frames)
-                for k in range(radix):
-                    a = i * radix + input_at(k)
-                    re[a], im[a] = read(shared, means, window, turns, f, j, k, False)
+            if fills or tid < n_units - i * n_threads:
+                p, f = split(tid + i * n_threads, n_frames)
+                read_column(x, i * radix, shared, means, window, f, p)
         cuda.syncthreads()
         for i in range(n_rounds):
-            unit = tid + i * n_threads
-            if unit < n_units:
-                j, f = split(unit, n_frames)
-                dft(re, im, i * radix)
-                first = U32(_target(j, 0, radix, stride))
+            if fills or tid < n_units - i * n_threads:
+                p, f = split(tid + i * n_threads, n_frames)
+                transform(x, i * radix)
+                first = U64(2) * U64(U32(p * n_frames + f))
+                for row in range(n_spectra):
+                    place, (a, b, sign) = first + U64(2 * row * pitch * n_frames), parts(row)
+                    shared[place] = x[i * radix + a]
+                    is_real = 2 * row % radix == 0
+                    shared[place + U64(1)] = F32(0) if is_real else sign * x[i * radix + b]
+        cuda.syncthreads()
+
+    return first_pass
+
+
+def _unit_of(layout: Layout, at: int) -> Any:
+    """Make the function that tells which transform of pass number `at` a thread has."""
+    n_frames, n_spectra, pitch = layout.n_frames, layout.n_spectra, layout.spectrum_pitch
+    n_block = math.prod(layout.radices[at:])
+    n_apart = n_block // layout.radices[at]
+
+    @device
+    def unit_at(unit: Any) -> Any:
+        """Block of its row, column there, row, frame, and where its first number is."""
+        rest, f = split(unit, n_frames)
+        rest, row = split(rest, n_spectra)
+        block, j = split(rest, n_apart)
+        place = U32(U32(row * pitch + block * n_block + j) * n_frames + f)
+        return block, j, row, f, U64(2) * U64(place)
+
+    return unit_at
+
+
+def _read_of(layout: Layout, at: int) -> Any:
+    """Make the function that reads the numbers of a transform, those of rows by their twiddles."""
+    radix, n_spectra = layout.radices[at], layout.n_spectra
+    n_apart = math.prod(layout.radices[at + 1 :])
+    is_turned, step = at == 0 and not layout.is_coprime, 2 * n_apart * layout.n_frames
+    input_at = input_of(radix)
+
+    @device
+    def read(shared: Any, turns: Any, re: Any, im: Any, j: Any, row: Any, first: Any) -> None:
+        turn = U64(U32(j * n_spectra + row))
+        for k in range(radix):
+            place, to = first + U64(k * step), input_at(k)
+            real, imag = shared[place], shared[place + U64(1)]
+            if is_turned:
+                cos, sin = halves(turns[turn + U64(k * n_apart * n_spectra)])
+                real, imag = real * cos - imag * sin, real * sin + imag * cos
+            re[to], im[to] = real, imag
+
+    return read
+
+
+def _pass_of(layout: Layout, at: int, first_turn: int) -> Any:
+    """Make a pass that is not the last one: it works in place, and turns what it has."""
+    radix, n_threads, n_units = layout.radices[at], layout.n_threads, layout.n_units(at + 1)
+    n_rounds, n_apart = layout.n_rounds(at + 1), math.prod(layout.radices[at + 1 :])
+    dft, step, output_at = COMPLEX[radix], 2 * n_apart * layout.n_frames, output_of(radix)
+    unit_at, read = _unit_of(layout, at), _read_of(layout, at)
+
+    @device
+    def one_pass(shared: Any, means: Any, window: Any, turns: Any, tid: Any) -> None:
+        for i in range(n_rounds):
+            if tid < n_units - i * n_threads:
+                re = cuda.local.array(radix, F32)
+                im = cuda.local.array(radix, F32)
+                _, j, row, _, first = unit_at(tid + i * n_threads)
+                read(shared, turns, re, im, j, row, first)
+                dft(re, im, 0)
                 for k in range(radix):
-                    a, at = i * radix + output_at(k), place(first, k, f)
-                    shared[at], shared[at + U64(1)] = re[a], im[a]
+                    place, a = first + U64(k * step), output_at(k)
+                    real, imag = re[a], im[a]
+                    if k > 0:
+                        cos, sin = halves(turns[U64(j) + U64(first_turn + (k - 1) * n_apart)])
+                        real, imag = real * cos - imag * sin, real * sin + imag * cos
+                    shared[place], shared[place + U64(1)] = real, imag
         cuda.syncthreads()
 
     return one_pass
 
 
-def _power_at_of(layout: Layout) -> Any:
-    """Make the function that tells where the last pass puts the powers of two opposite bins."""
-    n_points, n_frames = layout.n_points, layout.n_frames
-    step = n_points // layout.radices[-1]
-    is_regular = step % 2 == 0 and n_points % 2 == 0  # addresses that differ by constants
+def _order_of(radices: tuple[int, ...]) -> Any:
+    """Make the function that tells the first output of the last pass's transform number `block`.
+
+    Its digits are those of the block, in reverse; see `output_order`.
+    """
+
+    def then(following: Any, at: int) -> Any:
+        radix, weight = radices[at], math.prod(radices[:at])
+
+        @device
+        def order(block: Any) -> Any:
+            rest, digit = split(block, radix)
+            return digit * weight + following(rest)
+
+        return order
+
+    first = device(lambda block: block)
+    return reduce(then, range(1, len(radices) - 1), first)
+
+
+def _store_powers_of(layout: Layout, first_turn: int) -> Any:
+    """Make the function that puts the powers of a transform of the last pass into their places."""
+    n_frames, n_spectra = layout.n_frames, layout.n_spectra
+    radix, real_radix, order = layout.radices[-1], layout.real_radix, _order_of(layout.radices)
+    n_blocks = layout.n_columns // radix
+    step, is_single = real_radix * n_blocks * n_frames, n_blocks == 1
 
     @device
-    def power_at(j: Any, k: int, f: Any) -> Any:
-        if is_regular:
-            low = U64(U32(_power_place(j, f, n_frames)))
-            high = U64(U32(_power_place(U32(step - j), f, n_frames)))
-            k_th, opposite = U64(k * step * n_frames), U64((n_points - (k + 1) * step) * n_frames)
-            return low + k_th, high + opposite
-        low = U64(U32(_power_place(U32(j + k * step), f, n_frames)))
-        return low, U64(U32(_power_place(U32(n_points - k * step - j), f, n_frames)))
+    def regular(
+        shared: Any, turns: Any, powers: Any, at: int, block: Any, row: Any, f: Any
+    ) -> None:
+        """Bins of the first half, and those of the second, which are conjugate to others."""
+        start = U32(real_radix * U32(order(block)))
+        low = U64(U32(_power_place(U32(start + row), f, n_frames)))
+        end = U32(real_radix * n_blocks - start - row)
+        high = U64(U32(_power_place(end, f, n_frames)))
+        has_both = row > 0 and row < n_spectra - 1
+        for k in range(radix // 2):
+            shared[low + U64(k * step)] = powers[at + k]
+            if has_both:
+                shared[high + U64(k * step)] = powers[at + radix - 1 - k]
+        if row == 0 and block == 0:
+            shared[low + U64(radix // 2 * step)] = powers[at + radix // 2]
 
-    return power_at
+    @device
+    def scattered(
+        shared: Any, turns: Any, powers: Any, at: int, block: Any, row: Any, f: Any
+    ) -> None:
+        entry, of_frame = U64(first_turn) + U64(U32(block * n_spectra + row)), shared[I32(2 * f) :]
+        for k in range(radix):
+            place = turns[entry + U64(k * n_blocks * n_spectra)]
+            if is_single or place != _NOWHERE:
+                of_frame[place] = powers[at + k]
+
+    return regular if layout.is_regular else scattered
 
 
-def _last_pass_of(layout: Layout, read: Any, first_turn: int) -> Any:
-    """Make the last pass, which goes on to the powers of all bins by the twiddles that are left.
+def _last_pass_of(layout: Layout, first_turn: int) -> Any:
+    """Make the last pass, which writes powers.
 
-    A thread has a butterfly and its mirror, and so both points that a pair of bins is made of.
+    All threads have read before the first one writes.
     """
-    n_points, n_frames, n_threads = layout.n_points, layout.n_frames, layout.n_threads
-    radix, n_rounds = layout.radices[-1], layout.n_rounds(len(layout.radices) - 1)
-    n_butterflies, n_zeros = n_points // radix, cuda_layout.STEPS
-    n_units, n_values = (n_butterflies // 2 + 1) * n_frames, n_rounds * 2 * radix
-    dft, input_at, output_at = _DFTS[radix], _inputs_of(radix), _outputs_of(radix)
+    at = len(layout.radices) - 1
+    radix, n_threads, n_units = layout.radices[at], layout.n_threads, layout.n_units(at + 1)
+    n_rounds, n_points, n_frames = layout.n_rounds(at + 1), layout.n_points, layout.n_frames
+    dft, n_values, n_zeros = COMPLEX[radix], n_rounds * radix, cuda_layout.STEPS
+    unit_at, read, output_at = _unit_of(layout, at), _read_of(layout, at), output_of(radix)
+    store = _store_powers_of(layout, first_turn)
     is_power, is_magnitude = layout.power == 2, layout.power == 1
     offset, exponent = F32(layout.power_offset), F32(layout.power / 2)
-    power_at = _power_at_of(layout)
 
     @device
     def powered(real: Any, imag: Any) -> Any:
@@ -691,64 +333,49 @@ def _last_pass_of(layout: Layout, read: Any, first_turn: int) -> Any:
         return square**exponent
 
     @device
-    def last_pass(shared: Any, means: Any, window: Any, turns: Any, tid: int) -> None:
-        re = cuda.local.array(n_values, F32)
-        im = cuda.local.array(n_values, F32)
+    def last_pass(shared: Any, means: Any, window: Any, turns: Any, tid: Any) -> None:
+        powers = cuda.local.array(n_values, F32)
         for i in range(n_rounds):
-            unit = tid + i * n_threads
-            if unit < n_units:
-                j, f = split(unit, n_frames)
+            if tid < n_units - i * n_threads:
+                re = cuda.local.array(radix, F32)
+                im = cuda.local.array(radix, F32)
+                _, j, row, _, first = unit_at(tid + i * n_threads)
+                read(shared, turns, re, im, j, row, first)
+                dft(re, im, 0)
                 for k in range(radix):
-                    a, b = 2 * i * radix + input_at(k), (2 * i + 1) * radix + input_at(k)
-                    re[a], im[a] = read(shared, means, window, turns, f, j, k, False)
-                    re[b], im[b] = read(shared, means, window, turns, f, j, k, True)
+                    a = output_at(k)
+                    powers[i * radix + k] = powered(re[a], im[a])
         cuda.syncthreads()
         for i in range(n_rounds):
-            unit = tid + i * n_threads
-            if unit < n_units:
-                j, f = split(unit, n_frames)
-                dft(re, im, 2 * i * radix)
-                dft(re, im, (2 * i + 1) * radix)
-                for k in range(radix):
-                    a = 2 * i * radix + output_at(k)
-                    b = (2 * i + 1) * radix + output_at((radix - k) % radix)
-                    even_re, even_im = re[a] + re[b], im[a] - im[b]
-                    odd_re, odd_im = im[a] + im[b], re[b] - re[a]
-                    real, imag = _halves(turns[U64(j) + U64(first_turn + k * n_butterflies)])
-                    turned_re = odd_re * real - odd_im * imag
-                    turned_im = odd_re * imag + odd_im * real
-                    low, high = power_at(j, k, f)
-                    shared[low] = powered(even_re + turned_re, even_im + turned_im)
-                    shared[high] = powered(even_re - turned_re, even_im - turned_im)
-                if j == 0:  # for bands that read beyond the last bin
-                    for k in range(n_zeros):
-                        shared[U32(_power_place(n_points + 1 + k, f, n_frames))] = F32(0)
+            if tid < n_units - i * n_threads:
+                block, _, row, f, _ = unit_at(tid + i * n_threads)
+                store(shared, turns, powers, i * radix, block, row, f)
+        for low in range(0, n_zeros * n_frames, n_threads):
+            k, f = split(tid + low, n_frames)
+            if k < n_zeros:  # for bands that read beyond the last bin
+                shared[U32(_power_place(n_points + 1 + k, f, n_frames))] = F32(0)
         cuda.syncthreads()
 
     return last_pass
 
 
 def _fft_of(layout: Layout) -> Any:
-    """Make all passes of the FFT of half the length, up to the powers, as one step."""
+    """Make all passes of the FFT, up to the powers, as one step."""
 
     def then(step: Any, following: Any) -> Any:
         @device
-        def both(shared: Any, means: Any, window: Any, turns: Any, tid: int) -> None:
+        def both(shared: Any, means: Any, window: Any, turns: Any, tid: Any) -> None:
             step(shared, means, window, turns, tid)
             following(shared, means, window, turns, tid)
 
         return both
 
-    steps, read, stride, first_turn = [], _windowed_of(layout), 1, 0
-    for at, radix in enumerate(layout.radices):
-        if at > 0:
-            read = _points_of(layout, radix, stride, first_turn)
-            first_turn += (radix - 1) * stride
-        if at + 1 == len(layout.radices):
-            steps.append(_last_pass_of(layout, read, first_turn))
-        else:
-            steps.append(_pass_of(layout, at, stride, read))
-        stride *= radix
+    steps = [_first_pass_of(layout)]
+    first_turn = 0 if layout.is_coprime else layout.n_columns * layout.n_spectra
+    for at, radix in enumerate(layout.radices[:-1]):
+        steps.append(_pass_of(layout, at, first_turn))
+        first_turn += (radix - 1) * math.prod(layout.radices[at + 1 :])
+    steps.append(_last_pass_of(layout, first_turn))
     return reduce(then, steps)
 
 
@@ -789,7 +416,7 @@ def _bands_of(layout: Layout) -> Any:
             at, total = U32(begin + f), F32(0)
             while True:
                 for k in range(n_pairs):
-                    first, second = _halves(weights[U64(position) + U64(k * n_together)])
+                    first, second = halves(weights[U64(position) + U64(k * n_together)])
                     power = U64(2) * U64(at) + U64(2 * k * n_frames)
                     total += first * shared[power]
                     total += second * shared[power + U64(1)]
@@ -834,15 +461,16 @@ def _store_of(layout: Layout) -> Any:
             return peak
         q, t = split(tid, n_tile)  # each thread stays at its frame
         if t < n_places and q < n_apart:
-            n_apart_out, is_band = rows[row, N_PLACES], t < n_bands
-            cell, place = U32(q * pitch + t), U64(start + first + t + q * n_apart_out)
+            n_apart_out, is_band = I32(rows[row, N_PLACES]), t < n_bands
+            cell, step = U32(q * pitch + t), U64(U32(n_apart * n_apart_out))
+            place = U64(start) + U64(U32(first + t + q * n_apart_out))
             for k in range(n_rounds):
                 if fills or q < n_features - k * n_apart:
                     value = tile[cell + U32(k * n_apart * pitch)] if is_band else pad_value
                     if is_band and q + k * n_apart != energy_at:
                         peak = max(peak, value)
                     out[place] = value
-                    place += U64(n_apart * n_apart_out)
+                    place += step
         return peak
 
     return store
@@ -852,7 +480,7 @@ def _frames_of(layout: Layout) -> Any:
     """Make the step from samples to the logarithms of bands, of as many frames as fit at once."""
     removes_dc, has_energy = layout.removes_dc, bool(layout.energy)
     energy_row = layout.energy_at * layout.tile_pitch
-    load, means_of, energies_of = _load_of(layout), _means_of(layout), _energies_of(layout)
+    load, means_of, energies_of = load_of(layout), _means_of(layout), _energies_of(layout)
     fft, bands = _fft_of(layout), _bands_of(layout)
 
     @device

@@ -34,8 +34,7 @@ from .cuda_arrays import (
     type_name,
 )
 from .cuda_ending import THREADS, VALUES, cepstra_of, finish_of, neighbours, statistics_of
-from .cuda_layout import Ending, Layout, Signal
-from .cuda_line import (
+from .cuda_layout import (
     FIRST,
     FIRST_OUT,
     LOST,
@@ -48,8 +47,11 @@ from .cuda_line import (
     N_VALID,
     OFFSET,
     PEAK,
-    line_of,
+    Ending,
+    Layout,
+    Signal,
 )
+from .cuda_line import line_of
 from .plan import MelPlan
 
 if TYPE_CHECKING:
@@ -78,10 +80,10 @@ class Program:
         self.ending = Ending.of(config, plan)
         self.layout = Layout.of(config, plan, self.ending)
         steps, weights = cuda_layout.schedule(self.layout, plan.bands.spans, plan.bands.weights)
-        window = plan.spectrum.window / 2  # half of what the end of the real FFT doubles
+        window = plan.spectrum.window.astype(F32)
         tables: list[NDArray[Any]] = [
-            window.astype(F32).view(np.uint64),
-            cuda_layout.turns(self.layout).view(np.uint64),
+            np.append(window.view(np.uint64), cuda_layout.first_table(self.layout, window)),
+            cuda_layout.turns(self.layout),
             cuda_layout.packed(self.layout, steps),
             weights.view(np.uint64).ravel(),
         ]

@@ -17,7 +17,7 @@ def simulator(monkeypatch):
     monkeypatch.setattr(cuda_layout, "_WARP", 8)
     monkeypatch.setattr(cuda_layout, "_TILE", 8)
     monkeypatch.setattr(cuda_layout, "_POINTS", 512)
-    monkeypatch.setattr(cuda_layout, "_POINTS_OF_THREAD", 32)
+    monkeypatch.setattr(cuda_layout, "_THREADS", 16)
     monkeypatch.setattr(cuda_ending, "_NEIGHBOURS", 4)
     for module in (cuda_ending, cuda_program):
         monkeypatch.setattr(module, "THREADS", 8)

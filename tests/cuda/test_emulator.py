@@ -302,7 +302,7 @@ def test_the_line_needs_each_of_its_barriers(rng, name, violations, monkeypatch)
     )
     transform(y)
     parts = re.split(r"bar\.sync\s+0;", kernels[0].ptx)
-    assert len(parts) > 9
+    assert len(parts) > 7
     for i in range(1, len(parts)):
         less = Kernel("bar.sync 0;".join(parts[:i]) + "bar.sync 0;".join(parts[i:]))
         monkeypatch.setattr(
@@ -316,8 +316,8 @@ def test_the_line_needs_each_of_its_barriers(rng, name, violations, monkeypatch)
 
 
 #: PTX instructions of a warp for each frame, sectors of 32 bytes that it asks caches for, and
-#: cycles of an access to shared memory: with pre-emphasis, samples are read from every other bank
-BUDGETS = {"whisper": (860, 110, 1.1), "kaldi": (1520, 115, 1.2), "hifigan": (2020, 190, 1.1)}
+#: cycles of an access to shared memory
+BUDGETS = {"whisper": (800, 125, 1.15), "kaldi": (1180, 115, 1.1), "hifigan": (2120, 235, 1.1)}
 
 
 @pytest.mark.parametrize("name", BUDGETS)

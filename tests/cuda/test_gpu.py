@@ -31,6 +31,7 @@ CONFIGS = {
     "left": {"n_fft": 512, "hop_length": 128, "center": False, "window": "hamming", "n_mels": 64},
     "gaps": {"sr": 16000, "n_fft": 400, "hop_length": 1000, "n_mels": 20, "pad_mode": "edge"},
     "long": {"n_fft": 4096, "hop_length": 1024, "n_mels": 128, "pad_mode": "symmetric"},
+    "three passes over rows": {"n_fft": 1920, "hop_length": 480, "n_mels": 64},
     "odd": {"sr": 16000, "n_fft": 1458, "hop_length": 147, "n_mels": 30},
     "cube": {"n_fft": 512, "hop_length": 100, "n_mels": 30, "power": 3.0},
 }

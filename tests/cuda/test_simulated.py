@@ -85,7 +85,7 @@ def test_a_block_as_it_is_on_a_gpu(rng, simulator, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "n_fft", [16, 18, 30, 48, 54, 64, 90, 96, 100, 160, 250, 256, 400, 512, 600]
+    "n_fft", [16, 18, 30, 36, 48, 54, 60, 64, 90, 96, 100, 160, 250, 256, 400, 512, 600, 1152]
 )
 def test_sizes_of_the_fft(rng, n_fft):
     config = fastmel.MelConfig(sr=16000, n_fft=n_fft, hop_length=n_fft // 2, n_mels=4, center=False)
@@ -257,18 +257,19 @@ def test_a_stream_is_refused():
 
 
 def test_the_kernels_touch_the_places_that_the_model_knows(rng, simulator, monkeypatch):
-    """The places that passes write to, recorded, are those of test_layout.py's model."""
+    """The bins whose places the last pass asks for are those of test_layout.py's model."""
     recorded = set()
 
-    def record(j, k, radix, stride):
-        recorded.add((int(j), k, radix, stride))
-        return cuda_layout.target(j, k, radix, stride)
+    def record(k, f, n_frames):
+        recorded.add(int(k))
+        return cuda_layout.power_place(k, f, n_frames)
 
-    monkeypatch.setattr(cuda_line, "_target", record)
+    monkeypatch.setattr(cuda_line, "_power_place", record)
     cuda_line.line_of.cache_clear()
     compute(small(n_fft=512, hop_length=256, center=False), [noise(rng, 512)])
     cuda_line.line_of.cache_clear()
-    assert recorded == {(j, 0, 8, stride) for j in range(32) for stride in (1, 8)}
+    # 17 rows from the first bin on, as many before those of the next column; bins beyond the last
+    assert recorded == {*range(33), *range(257, 257 + cuda_layout.STEPS)}
 
 
 def test_signals_without_a_sample():

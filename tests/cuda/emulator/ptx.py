@@ -123,6 +123,8 @@ class Kernel:
             return self._conversion(step)
         if op == "bfi":
             return self._insertion(step)
+        if op == "prmt":
+            return self._permutation(step)
         if op == "setp":
             result = self._operand(operands[0], "pred")
             a, b = (self._operand(text, kind) for text in operands[1:])
@@ -175,6 +177,10 @@ class Kernel:
         mask, rest = self._number(field, kind), self._number(~field, kind)
         moved = f"left_shift({a}, {self._number(position, kind)})"
         return f"copyto({result}, {moved} & {mask} | {b} & {rest}, where=m)"
+
+    def _permutation(self, step: Step) -> str:
+        result, a, b = (self._operand(text, "u32") for text in step.operands[:3])
+        return f"copyto({result}, permuted({a}, {b}, {int(step.operands[3])}), where=m)"
 
     def _access(self, step: Step) -> str:
         """A load, a store, or the one atomic operation."""
@@ -280,6 +286,16 @@ def _high(a: Any, b: Any) -> Any:
     return a_high * b_high + (a_high * b_low >> half) + (middle >> half)
 
 
+def _permuted(a: Any, b: Any, order: int) -> Any:
+    """Some of the bytes of two words, each told by 4 bits."""
+    assert order & 0x8888 == 0, "signs are not repeated"
+    both, result = np.uint64(a) | np.uint64(b) << np.uint64(32), np.uint64(0)
+    for i in range(4):
+        byte = both >> np.uint64(8 * (order >> 4 * i & 7)) & np.uint64(0xFF)
+        result = result | byte << np.uint64(8 * i)
+    return result.astype(np.uint32)
+
+
 def _saturated(x: Any, kind: Any) -> Any:
     """Floats as integers, the nearest ones where they are too large; NaN as 0."""
     limits = np.iinfo(kind)
@@ -313,6 +329,6 @@ FUNCTIONS: dict[str, Any] = {
     for name in names.values()
 } | {
     **TYPES, "f64": np.float64, "copyto": np.copyto, "where": np.where,
-    "flatnonzero": np.flatnonzero, "high": _high, "saturated": _saturated,
+    "flatnonzero": np.flatnonzero, "high": _high, "permuted": _permuted, "saturated": _saturated,
     "approximate": _approximate,
 }  # fmt: skip
