@@ -203,15 +203,15 @@ def _unit_of(layout: Layout, at: int) -> Any:
     return unit_at
 
 
-def _read_of(layout: Layout, at: int) -> Any:
-    """Make the function that reads the numbers of a transform, those of rows by their twiddles."""
+def _transform_of(layout: Layout, at: int) -> Any:
+    """Make the function that reads numbers, if need be by the twiddles of rows, and transforms."""
     radix, n_spectra = layout.radices[at], layout.n_spectra
     n_apart = math.prod(layout.radices[at + 1 :])
     is_turned, step = at == 0 and not layout.is_coprime, 2 * n_apart * layout.n_frames
-    input_at = input_of(radix)
+    input_at, dft = input_of(radix), COMPLEX[radix]
 
     @device
-    def read(shared: Any, turns: Any, re: Any, im: Any, j: Any, row: Any, first: Any) -> None:
+    def transform(shared: Any, turns: Any, re: Any, im: Any, j: Any, row: Any, first: Any) -> None:
         turn = U64(U32(j * n_spectra + row))
         for k in range(radix):
             place, to = first + U64(k * step), input_at(k)
@@ -220,16 +220,17 @@ def _read_of(layout: Layout, at: int) -> Any:
                 cos, sin = halves(turns[turn + U64(k * n_apart * n_spectra)])
                 real, imag = real * cos - imag * sin, real * sin + imag * cos
             re[to], im[to] = real, imag
+        dft(re, im, 0)
 
-    return read
+    return transform
 
 
 def _pass_of(layout: Layout, at: int, first_turn: int) -> Any:
     """Make a pass that is not the last one: it works in place, and turns what it has."""
     radix, n_threads, n_units = layout.radices[at], layout.n_threads, layout.n_units(at + 1)
     n_rounds, n_apart = layout.n_rounds(at + 1), math.prod(layout.radices[at + 1 :])
-    dft, step, output_at = COMPLEX[radix], 2 * n_apart * layout.n_frames, output_of(radix)
-    unit_at, read = _unit_of(layout, at), _read_of(layout, at)
+    step, output_at = 2 * n_apart * layout.n_frames, output_of(radix)
+    unit_at, transform = _unit_of(layout, at), _transform_of(layout, at)
 
     @device
     def one_pass(shared: Any, means: Any, window: Any, turns: Any, tid: Any) -> None:
@@ -238,8 +239,7 @@ def _pass_of(layout: Layout, at: int, first_turn: int) -> Any:
                 re = cuda.local.array(radix, F32)
                 im = cuda.local.array(radix, F32)
                 _, j, row, _, first = unit_at(tid + i * n_threads)
-                read(shared, turns, re, im, j, row, first)
-                dft(re, im, 0)
+                transform(shared, turns, re, im, j, row, first)
                 for k in range(radix):
                     place, a = first + U64(k * step), output_at(k)
                     real, imag = re[a], im[a]
@@ -317,8 +317,8 @@ def _last_pass_of(layout: Layout, first_turn: int) -> Any:
     at = len(layout.radices) - 1
     radix, n_threads, n_units = layout.radices[at], layout.n_threads, layout.n_units(at + 1)
     n_rounds, n_points, n_frames = layout.n_rounds(at + 1), layout.n_points, layout.n_frames
-    dft, n_values, n_zeros = COMPLEX[radix], n_rounds * radix, cuda_layout.STEPS
-    unit_at, read, output_at = _unit_of(layout, at), _read_of(layout, at), output_of(radix)
+    n_values, n_zeros, output_at = n_rounds * radix, cuda_layout.STEPS, output_of(radix)
+    unit_at, transform = _unit_of(layout, at), _transform_of(layout, at)
     store = _store_powers_of(layout, first_turn)
     is_power, is_magnitude = layout.power == 2, layout.power == 1
     offset, exponent = F32(layout.power_offset), F32(layout.power / 2)
@@ -340,8 +340,7 @@ def _last_pass_of(layout: Layout, first_turn: int) -> Any:
                 re = cuda.local.array(radix, F32)
                 im = cuda.local.array(radix, F32)
                 _, j, row, _, first = unit_at(tid + i * n_threads)
-                read(shared, turns, re, im, j, row, first)
-                dft(re, im, 0)
+                transform(shared, turns, re, im, j, row, first)
                 for k in range(radix):
                     a = output_at(k)
                     powers[i * radix + k] = powered(re[a], im[a])

@@ -16,6 +16,7 @@ def simulator(monkeypatch):
 
     monkeypatch.setattr(cuda_layout, "_WARP", 8)
     monkeypatch.setattr(cuda_layout, "_TILE", 8)
+    monkeypatch.setattr(cuda_layout, "_PAIRS", 8)
     monkeypatch.setattr(cuda_layout, "_POINTS", 512)
     monkeypatch.setattr(cuda_layout, "_THREADS", 16)
     monkeypatch.setattr(cuda_ending, "_NEIGHBOURS", 4)
