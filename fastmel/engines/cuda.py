@@ -28,7 +28,7 @@ from fastmel.kernels.jit import KernelCache, identify
 IS_SIMULATED = bool(config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 
 #: bytes at multiples of which shared memory begins, so that pairs of values are read at once
-ALIGNMENT = None if IS_SIMULATED else 16
+ALIGNMENT = 16
 
 # numba-cuda's code first: that of its successor, numba-cuda-mlir 0.6, takes twice the registers
 # and spills some of them. Without either, Numba's own module is there for the simulator only.

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from . import cuda_layout
-from .cuda import ALIGNMENT, bits_of, cuda, device, float_of, halves, kernel, split
+from .cuda import ALIGNMENT, IS_SIMULATED, bits_of, cuda, device, float_of, halves, kernel, split
 from .cuda_butterflies import COMPLEX, REAL, input_of, output_of, parts_of
 from .cuda_layout import FIRST, LOST, N_BANDS, N_PLACES, PEAK, Layout
 from .cuda_samples import column_of, linear_of, load_of, sample_of
@@ -516,7 +516,10 @@ def line_of(layout: Layout) -> Any:
         y: Any, rows: Any, window: Any, turns: Any, spans: Any, weights: Any, out: Any,
         state: Any,
     ) -> None:  # fmt: skip
-        shared = cuda.shared.array(n_shared, F32, ALIGNMENT)
+        if IS_SIMULATED:  # by Numba's own simulator, perhaps, which knows no alignment
+            shared = cuda.shared.array(n_shared, F32)
+        else:
+            shared = cuda.shared.array(n_shared, F32, ALIGNMENT)
         tile = cuda.shared.array(n_values, F32)
         scratch = cuda.shared.array(n_scratch, F32)
         means = cuda.shared.array(n_frames, F32)
