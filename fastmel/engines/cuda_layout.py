@@ -80,6 +80,8 @@ _SLACK = 8
 _WARP, _PAIRS = 32, 16
 #: shared memory that a block has on every GPU, in bytes, and what CUDA takes of it for itself
 _SHARED, _RESERVED = 48 << 10, 1 << 10
+#: registers of a multiprocessor
+_REGISTERS = 65536
 #: shared memory of multiprocessors and their threads: of compute capability 8.0, 9.0 and 12.0
 _PROCESSORS = (164 << 10, 2048), (228 << 10, 2048), (100 << 10, 1536)
 
@@ -266,7 +268,7 @@ class Layout:
         """Threads of a block: one for each transform of a pass, or more.
 
         A block is as small as that, unless half of a processor's threads would not find shared
-        memory then.
+        memory then, or 1024 threads in whole blocks fewer than 56 registers each.
         """
         n_units = max(self.n_units(at) for at in range(len(self.radices) + 1))
         n_threads = min(_WARP * -(-n_units // _WARP), _THREADS)
@@ -276,7 +278,10 @@ class Layout:
 
     def _fills_processors(self, n_threads: int) -> bool:
         n_bytes = self._n_bytes(n_threads) + _RESERVED
-        return all(n_shared // n_bytes * n_threads >= n // 2 for n_shared, n in _PROCESSORS)
+        has_registers = -(-1024 // n_threads) * n_threads <= _REGISTERS // 56
+        return has_registers and all(
+            n_shared // n_bytes * n_threads >= n // 2 for n_shared, n in _PROCESSORS
+        )
 
     def n_units(self, at: int) -> int:
         """Transforms of pass number `at`, of all frames."""
@@ -290,7 +295,7 @@ class Layout:
 
     @property
     def n_at_once(self) -> int:
-        """Threads that shall find registers on a processor, which has 65536."""
+        """Threads that shall find registers on a processor."""
         n_real = self.n_rounds(0) * self.real_radix
         n_powers = self.n_rounds(len(self.radices)) * self.radices[-1]
         return 1536 if max(n_real, n_powers, 2 * max(self.radices)) <= _FEW_VALUES else 1024
