@@ -38,17 +38,6 @@ _SHORT, _NOWHERE = U32(0x7FFF), U64(0xFFFFFFFFFFFFFFFF)
 _power_place = device(cuda_layout.power_place)
 
 
-@device
-def _unpacked(span: Any) -> Any:
-    """Where a band's powers begin, how many groups they are, where its weights are; see `packed`.
-
-    And a one that the compiler does not know: it would unroll loops over groups, of which there are
-    few.
-    """
-    high = U32(span >> U64(32))
-    return U32(high & _SHORT), U32(U32(high >> U32(16)) & _SHORT), U32(span), U32(high >> U32(31))
-
-
 # the steps of the line; each maker returns a function that all threads of a block call
 
 
@@ -392,6 +381,17 @@ def _log2(x: Any) -> Any:
     mantissa = float_of(I32(bits - (exponent << I32(23))))  # from sqrt(1/2) to sqrt(2)
     value = F32(exponent) + _near_log2(mantissa)
     return value if x <= _LARGEST else x  # infinity and NaN stay
+
+
+@device
+def _unpacked(span: Any) -> Any:
+    """Where a band's powers begin, how many groups they are, where its weights are; see `packed`.
+
+    And a one that the compiler does not know: it would unroll loops over groups, of which there are
+    few.
+    """
+    high = U32(span >> U64(32))
+    return U32(high & _SHORT), U32(U32(high >> U32(16)) & _SHORT), U32(span), U32(high >> U32(31))
 
 
 def _bands_of(layout: Layout) -> Any:
