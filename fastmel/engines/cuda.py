@@ -78,9 +78,8 @@ def split(unit: Any, n: int) -> Any:
 @device
 def halves(pair: Any) -> Any:
     """The two values of a pair, which is loaded at once."""
-    return float_of(np.int32(pair & np.uint64(0xFFFFFFFF))), float_of(
-        np.int32(pair >> np.uint64(32))
-    )
+    low, high = np.int32(pair & np.uint64(0xFFFFFFFF)), np.int32(pair >> np.uint64(32))
+    return float_of(low), float_of(high)
 
 
 def kernel(n_threads: int, n_at_once: int = 1536) -> Callable[[Callable[..., None]], Any]:

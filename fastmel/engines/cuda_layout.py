@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from fastmel.frontends.config import MelConfig
 
 __all__ = [
-    "COMPLEX",
     "FIRST",
     "FIRST_OUT",
     "LOST",
@@ -31,7 +30,6 @@ __all__ = [
     "N_VALID",
     "OFFSET",
     "PEAK",
-    "REAL",
     "STEPS",
     "Ending",
     "Layout",
@@ -67,10 +65,10 @@ _POINTS = 4096
 _THREADS = 512
 #: values that a thread may hold in a pass where 1536 threads shall find registers
 _FEW_VALUES = 20
-#: lengths of the transforms of real numbers and of complex ones that there are, and how many
-#: operations each takes
-REAL = {3: 6, 4: 6, 5: 18, 8: 20, 16: 68, 25: 190, 32: 194}
-COMPLEX = {2: 4, 3: 14, 4: 16, 5: 36, 8: 56, 10: 92, 16: 168}
+#: lengths of the transforms of real numbers and of complex ones in ``cuda_butterflies.py``, and how
+#: many operations each takes
+_OF_REAL = {3: 6, 4: 6, 5: 18, 8: 20, 16: 68, 25: 190, 32: 194}
+_OF_COMPLEX = {2: 4, 3: 14, 4: 16, 5: 36, 8: 56, 10: 92, 16: 168}
 #: bins of a band that are read in a row
 STEPS = 8
 #: bins that a warp may read more than its longest band has, to find them in different banks
@@ -472,17 +470,17 @@ def factors(n_fft: int) -> tuple[int, tuple[int, ...]]:
     """
     splits = [
         (len(radices), _n_operations(first, radices), first, radices)
-        for first in REAL
+        for first in _OF_REAL
         if n_fft % first == 0
-        for radices in _products(n_fft // first, max(COMPLEX))
+        for radices in _products(n_fft // first, max(_OF_COMPLEX))
     ]
     return min(splits)[2:] if splits else (0, ())
 
 
 def _products(n: int, largest: int) -> list[tuple[int, ...]]:
     """The ways to write a number as a product of complex radices, the largest of them last."""
-    found: list[tuple[int, ...]] = [(n,)] if n in COMPLEX and n <= largest else []
-    for radix in COMPLEX:
+    found: list[tuple[int, ...]] = [(n,)] if n in _OF_COMPLEX and n <= largest else []
+    for radix in _OF_COMPLEX:
         if radix <= largest and n % radix == 0 and n > radix:
             found += [(*rest, radix) for rest in _products(n // radix, radix)]
     return found
@@ -492,8 +490,8 @@ def _n_operations(first: int, radices: tuple[int, ...]) -> int:
     """Operations of all transforms, and of the twiddles between them."""
     n_columns = math.prod(radices)
     n_rows, n_twiddles = first // 2 + 1, 4 * (len(radices) - (math.gcd(first, n_columns) == 1))
-    of_rows = sum(n_columns // radix * COMPLEX[radix] for radix in radices)
-    return n_columns * REAL[first] + n_rows * (of_rows + n_twiddles * n_columns)
+    of_rows = sum(n_columns // radix * _OF_COMPLEX[radix] for radix in radices)
+    return n_columns * _OF_REAL[first] + n_rows * (of_rows + n_twiddles * n_columns)
 
 
 def power_place(k: Any, f: Any, n_frames: int) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from fastmel.kernels.frames import EDGE, REFLECT, SYMMETRIC, ZEROS
 
 from . import cuda_layout
-from .cuda import device, float_of, halves, split
+from .cuda import device, halves, split
 from .cuda_butterflies import real_input_of
 from .cuda_layout import N_FILLED, N_GIVEN, N_SIGNAL, OFFSET, Layout
 
@@ -204,7 +204,7 @@ def _number_of(layout: Layout) -> Any:
     @device
     def scattered(shared: Any, means: Any, window: Any, f: Any, p: Any, k: int) -> Any:
         pair = window[U64(first_pair + p * radix) + U64(k)]
-        weight = float_of(I32(pair & U64(0xFFFFFFFF)))
+        weight, _ = halves(pair)
         if is_emphasized:
             t = split(n_columns * k + p_step * p, n_fft)[1]
             return weight * linear(shared, means, f, t)
