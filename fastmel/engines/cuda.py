@@ -43,7 +43,7 @@ except ImportError as error:
     raise ParameterError(_NO_PACKAGE) from error
 
 __all__ = [
-    "ALIGNMENT", "IS_DIRECT", "IS_SIMULATED", "bits_of", "check", "copy", "cuda", "describe",
+    "ALIGNMENT", "IS_DIRECT", "IS_SIMULATED", "check", "copy", "cuda", "describe",
     "device", "device_at", "exported", "float_of", "halves", "kernel", "launch", "memory_of",
     "on_gpu", "split", "told_plainly",
 ]  # fmt: skip
@@ -60,13 +60,8 @@ if IS_SIMULATED:
         """The float32 that consists of the bits of an int32."""
         return bits.view(np.float32)
 
-    def bits_of(value: Any) -> Any:
-        """The int32 that consists of the bits of a float32."""
-        return value.view(np.int32)
-
 else:  # one of the packages has no view() of a value
-    _library = import_module(f"{cuda.__name__}.libdevice")
-    float_of, bits_of = _library.int_as_float, _library.float_as_int
+    float_of = import_module(f"{cuda.__name__}.libdevice").int_as_float
 
 
 @device
@@ -82,17 +77,21 @@ def halves(pair: Any) -> Any:
     return float_of(low), float_of(high)
 
 
-def kernel(n_threads: int, n_at_once: int = 1536) -> Callable[[Callable[..., None]], Any]:
+def kernel(
+    n_threads: int, n_at_once: int = 1536, *, fastmath: bool = False
+) -> Callable[[Callable[..., None]], Any]:
     """Compile a function for blocks of so many threads, of which so many run on a processor.
 
     Without optimization at the time of linking, by which numba-cuda 0.30 spills registers.
+
+    fastmath: subnormal numbers may be zeros, quotients and roots err by 2**-23.
     """
     if IS_SIMULATED:
         return lambda function: cuda.jit(function)
     bounds = n_threads, min(max(n_at_once // n_threads, -(-1024 // n_threads)), 16)
 
     def compiled(function: Callable[..., None]) -> Any:
-        dispatcher = cuda.jit(function, launch_bounds=bounds, lto=False)
+        dispatcher = cuda.jit(function, launch_bounds=bounds, lto=False, fastmath=fastmath)
         if _IS_NUMBA:
             dispatcher._cache = _GpuCache(f"{identify(function)} {bounds}")
         return dispatcher

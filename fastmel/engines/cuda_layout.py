@@ -39,6 +39,7 @@ __all__ = [
     "first_table",
     "input_place",
     "n_together",
+    "opposite_places",
     "output_order",
     "packed",
     "power_place",
@@ -74,7 +75,7 @@ STEPS = 8
 #: bins that a warp may read more than its longest band has, to find them in different banks
 _SLACK = 8
 #: banks of shared memory, in pairs: two values that are neighbours are read and written at once,
-#: by half a warp
+#: by half a warp (and four of them by a quarter)
 _WARP, _PAIRS = 32, 16
 #: shared memory that a block has on every GPU, in bytes, and what CUDA takes of it for itself
 _SHARED, _RESERVED = 48 << 10, 1 << 10
@@ -150,7 +151,10 @@ class Layout:
     power: float
     power_offset: float
     n_mels: int
-    #: None, or amin, added, factor, offset, floor
+    #: bands are divided by 2**exponent, which brings those of usual signals near 1, where the GPU's
+    #: logarithm errs least
+    exponent: int
+    #: None, or amin, added, factor, offset, floor, for logarithms to base 2 of bands so divided
     log: tuple[float, float, float, float, float] | None
     #: None, "raw" or "windowed"; the feature that it is, factor of the samples, smallest value
     energy: str | None
@@ -170,7 +174,15 @@ class Layout:
         """Lay a configuration out."""
         from fastmel.kernels.frames import PAD_MODES
 
-        spectrum, log, steps = plan.spectrum, plan.log, plan.spectrum.conditioning
+        spectrum, steps = plan.spectrum, plan.spectrum.conditioning
+        exponent, log = 0, None
+        if plan.log is not None:
+            least = (plan.log.amin + plan.log.added) / float(np.finfo(np.float32).tiny)
+            exponent = min(round(plan.power * math.log2(config.scale)), int(math.log2(least)))
+            factor = plan.log.factor * math.log10(2)
+            offset = plan.log.offset + factor * exponent
+            amin, added = (math.ldexp(x, -exponent) for x in (plan.log.amin, plan.log.added))
+            log = amin, added, factor, offset, plan.log.floor
         reached = np.flatnonzero(spectrum.window)
         layout = cls(
             n_fft=spectrum.n_fft,
@@ -189,7 +201,8 @@ class Layout:
             power=plan.power,
             power_offset=plan.power_offset,
             n_mels=plan.n_mels,
-            log=None if log is None else (log.amin, log.added, log.factor, log.offset, log.floor),
+            exponent=exponent,
+            log=log,
             energy=config.energy,
             energy_at=0 if ending.energy_at == 0 else plan.n_mels,
             energy_scale=config.scale if config.energy == "raw" else 1.0,
@@ -299,6 +312,11 @@ class Layout:
         return 1536 if max(n_real, n_powers, 2 * max(self.radices)) <= _FEW_VALUES else 1024
 
     @property
+    def n_frames_each(self) -> int:
+        """Frames of which a thread sums a band, whose powers it reads at once."""
+        return min(self.n_frames, 2)
+
+    @property
     def is_regular(self) -> bool:
         """Whether the last pass puts a thread's powers into places that differ by constants."""
         is_even = self.real_radix % 2 == 0 and self.radices[-1] % 2 == 0
@@ -345,13 +363,17 @@ class Layout:
 
     @property
     def tile_pitch(self) -> int:
-        """Values from one feature to the next in the tile: odd, for reading either way."""
-        return self.n_tile + 1
+        """Values from one feature to the next in the tile.
+
+        Odd, for reading either way, and such that pairs of neighbouring frames, which a warp has of
+        several bands, are in different banks, or two of them in one.
+        """
+        return self.n_tile + 3
 
     @property
-    def n_tile_values(self) -> int:
-        """Values of shared memory for the features of a tile."""
-        return self.n_features * self.tile_pitch
+    def n_values(self) -> int:
+        """Values of shared memory with the features of a tile, which follow."""
+        return self.n_shared + self.n_features * self.tile_pitch
 
     @property
     def n_scratch(self) -> int:
@@ -368,7 +390,7 @@ class Layout:
         return self._n_bytes(self.n_threads)
 
     def _n_bytes(self, n_threads: int) -> int:
-        n_values = self.n_shared + self.n_tile_values + (n_threads if self._adds_up else 1)
+        n_values = self.n_values + (n_threads if self._adds_up else 1)
         return 4 * (n_values + self.n_frames + 1)
 
 
@@ -499,6 +521,17 @@ def power_place(k: Any, f: Any, n_frames: int) -> Any:
     return k // 2 * (2 * n_frames) + 2 * f + k % 2
 
 
+def opposite_places(k: Any, f: Any, n: int, n_frames: int) -> tuple[Any, Any]:
+    """The places of the powers of bins ``k`` and ``n - k`` of frame ``f``; n is even.
+
+    In 32 bits, as compilers do not see that these suffice.
+    """
+    is_odd = np.uint32(k & np.uint32(1))  # the second of its pair, and so is the other
+    first, before = np.uint32(2 * f + is_odd), np.uint32(n - k - is_odd)
+    low = np.uint32(np.uint32(k - is_odd) * n_frames + first)
+    return low, np.uint32(before * n_frames + first)
+
+
 def input_place(layout: Layout, p: int, k: int) -> int:
     """The sample of a frame that column ``p`` takes as its input ``k``."""
     n_columns, radix = layout.n_columns, layout.real_radix
@@ -579,7 +612,7 @@ def turns(layout: Layout) -> NDArray[np.uint64]:
 
 def n_together(layout: Layout) -> int:
     """How many bands a warp sums at once."""
-    return max(1, _WARP // layout.n_frames)
+    return max(1, _WARP * layout.n_frames_each // layout.n_frames)
 
 
 def schedule(
@@ -633,12 +666,12 @@ def schedule(
 def packed(layout: Layout, steps: NDArray[np.int32]) -> NDArray[np.uint64]:
     """The first table of `schedule` in the order of threads, the last band first: one value a band.
 
-    The position of the weights is in 32 bits. 15 bits and one that is 0 have the place of the first
-    pair of powers; 15 count groups of `STEPS` bins, and one is 1.
+    The position of the weights is in 32 bits, the place of the first powers that a thread reads at
+    once in 16; the others count groups of `STEPS` bins, as a negative number.
     """
     begin, n_steps, position = steps[:, ::-1].astype(np.uint64)
-    first, n_groups = begin // 2 * layout.n_frames, n_steps // STEPS
-    span: NDArray[np.uint64] = position | first << 32 | n_groups << 48 | np.uint64(1 << 63)
+    first, n_groups = begin // 2 * (layout.n_frames // layout.n_frames_each), n_steps // STEPS
+    span: NDArray[np.uint64] = position | first << 32 | (65536 - n_groups) << 48
     return span
 
 
@@ -647,23 +680,24 @@ def _begun(
 ) -> tuple[int, int, list[int]]:
     """Let bands begin within their ranges, one after the other with few conflicts; the cost."""
     last = layout.n_points + 1 + STEPS - n_steps
-    banks = np.arange((last + n_steps) // 2) * layout.n_frames % _PAIRS
-    n_half, step = max(1, _PAIRS // layout.n_frames), np.arange(n_steps // 2)
+    n_lanes, n_banks = layout.n_frames // layout.n_frames_each, _PAIRS // layout.n_frames_each
+    banks = np.arange((last + n_steps) // 2) * n_lanes % n_banks
+    n_part, step = max(1, n_banks // n_lanes), np.arange(n_steps // 2)
     cost, begin = n_steps, list[int]()
-    for low in range(0, len(ranges), n_half):
-        used, half = np.zeros((len(step), _PAIRS), dtype=int), list[int]()
-        for earliest, latest in ranges[low : low + n_half]:
+    for low in range(0, len(ranges), n_part):
+        used, part = np.zeros((len(step), n_banks), dtype=int), list[int]()
+        for earliest, latest in ranges[low : low + n_part]:
             found = []
             earliest, latest = max(0, -(-int(earliest) // 2)), min(int(latest), last) // 2
-            for first in range(earliest, latest + 1)[-_PAIRS:]:
-                is_shared = first in half  # the same bins, which are read once
+            for first in range(earliest, latest + 1)[-n_banks:]:
+                is_shared = first in part  # the same bins, which are read once
                 ways = used[step, banks[first : first + len(step)]] + 1
                 one_more = 0 if is_shared else int(np.maximum(ways, used.max(axis=1)).sum())
                 found.append((one_more, -first))
             first = -min(found)[1]
-            if first not in half:
+            if first not in part:
                 used[step, banks[first : first + len(step)]] += 1
-            half.append(first)
+            part.append(first)
         cost += int(used.max(axis=1).sum())
-        begin += [2 * first for first in half]
+        begin += [2 * first for first in part]
     return cost, n_steps, begin

@@ -16,14 +16,13 @@ there is where two real numbers are one complex number.
 """
 
 import math
-import operator
 from functools import lru_cache, partial, reduce
 from typing import Any
 
 import numpy as np
 
 from . import cuda_layout
-from .cuda import ALIGNMENT, IS_SIMULATED, bits_of, cuda, device, float_of, halves, kernel, split
+from .cuda import ALIGNMENT, IS_SIMULATED, cuda, device, halves, kernel, split
 from .cuda_butterflies import COMPLEX, REAL, input_of, output_of, parts_of
 from .cuda_layout import FIRST, LOST, N_BANDS, N_PLACES, PEAK, Layout
 from .cuda_samples import column_of, linear_of, load_of, sample_of
@@ -31,11 +30,10 @@ from .cuda_samples import column_of, linear_of, load_of, sample_of
 __all__ = ["add", "fold_of", "line_of"]
 
 F32, I32, U32, U64 = np.float32, np.int32, np.uint32, np.uint64
-_LARGEST = F32(np.finfo(F32).max)
-_ROOT_HALF_BITS = I32(F32(math.sqrt(0.5)).view(I32))
-_SHORT, _NOWHERE = U32(0x7FFF), U64(0xFFFFFFFFFFFFFFFF)
+_SHORT, _NOWHERE = I32(0xFFFF), U64(0xFFFFFFFFFFFFFFFF)
 
 _power_place = device(cuda_layout.power_place)
+_opposite_places = device(cuda_layout.opposite_places)
 
 
 # the steps of the line; each maker returns a function that all threads of a block call
@@ -216,26 +214,27 @@ def _transform_of(layout: Layout, at: int) -> Any:
 
 def _pass_of(layout: Layout, at: int, first_turn: int) -> Any:
     """Make a pass that is not the last one: it works in place, and turns what it has."""
-    radix, n_threads, n_units = layout.radices[at], layout.n_threads, layout.n_units(at + 1)
-    n_rounds, n_apart = layout.n_rounds(at + 1), math.prod(layout.radices[at + 1 :])
-    step, output_at = 2 * n_apart * layout.n_frames, output_of(radix)
+    radix, n_threads, n_units = layout.radices[at], layout.n_threads, U32(layout.n_units(at + 1))
+    n_apart, output_at = math.prod(layout.radices[at + 1 :]), output_of(radix)
+    step = 2 * n_apart * layout.n_frames
     unit_at, transform = _unit_of(layout, at), _transform_of(layout, at)
 
     @device
     def one_pass(shared: Any, means: Any, window: Any, turns: Any, tid: Any) -> None:
-        for i in range(n_rounds):
-            if tid < n_units - i * n_threads:
-                re = cuda.local.array(radix, F32)
-                im = cuda.local.array(radix, F32)
-                _, j, row, _, first = unit_at(tid + i * n_threads)
-                transform(shared, turns, re, im, j, row, first)
-                for k in range(radix):
-                    place, a = first + U64(k * step), output_at(k)
-                    real, imag = re[a], im[a]
-                    if k > 0:
-                        cos, sin = halves(turns[U64(j) + U64(first_turn + (k - 1) * n_apart)])
-                        real, imag = real * cos - imag * sin, real * sin + imag * cos
-                    shared[place], shared[place + U64(1)] = real, imag
+        unit = U32(tid)
+        while unit < n_units:
+            re = cuda.local.array(radix, F32)
+            im = cuda.local.array(radix, F32)
+            _, j, row, _, first = unit_at(unit)
+            transform(shared, turns, re, im, j, row, first)
+            for k in range(radix):
+                place, a = first + U64(k * step), output_at(k)
+                real, imag = re[a], im[a]
+                if k > 0:
+                    cos, sin = halves(turns[U64(j) + U64(first_turn + (k - 1) * n_apart)])
+                    real, imag = real * cos - imag * sin, real * sin + imag * cos
+                shared[place], shared[place + U64(1)] = real, imag
+            unit = U32(unit + n_threads)
         cuda.syncthreads()
 
     return one_pass
@@ -273,10 +272,9 @@ def _store_powers_of(layout: Layout, first_turn: int) -> Any:
         shared: Any, turns: Any, powers: Any, at: int, block: Any, row: Any, f: Any
     ) -> None:
         """Bins of the first half, and those of the second, which are conjugate to others."""
-        start = U32(real_radix * U32(order(block)))
-        low = U64(U32(_power_place(U32(start + row), f, n_frames)))
-        end = U32(real_radix * n_blocks - start - row)
-        high = U64(U32(_power_place(end, f, n_frames)))
+        at_bin = U32(real_radix * order(block) + row)
+        of_both = _opposite_places(at_bin, f, real_radix * n_blocks, n_frames)
+        low, high = U64(of_both[0]), U64(of_both[1])
         has_both = row > 0 and row < n_spectra - 1
         for k in range(radix // 2):
             shared[low + U64(k * step)] = powers[at + k]
@@ -368,66 +366,63 @@ def _fft_of(layout: Layout) -> Any:
 
 
 @partial(device, fastmath=True)
-def _near_log2(x: Any) -> Any:
+def _log2(x: Any) -> Any:
     """The GPU's own logarithm, an instruction that errs by 2**-22, in all or relatively."""
     return math.log2(x)
-
-
-@device
-def _log2(x: Any) -> Any:
-    """A logarithm that errs by 2**-22 and its rounding in all; x is not subnormal."""
-    bits = bits_of(F32(x))
-    exponent = I32(I32(bits - _ROOT_HALF_BITS) >> I32(23))
-    mantissa = float_of(I32(bits - (exponent << I32(23))))  # from sqrt(1/2) to sqrt(2)
-    value = F32(exponent) + _near_log2(mantissa)
-    return value if x <= _LARGEST else x  # infinity and NaN stay
 
 
 @device
 def _unpacked(span: Any) -> Any:
     """Where a band's powers begin, how many groups they are, where its weights are; see `packed`.
 
-    And a one that the compiler does not know: it would unroll loops over groups, of which there are
-    few.
+    The number is negative, and comes with a one that the compiler does not know: it would unroll
+    loops over groups, of which there are few.
     """
-    high = U32(span >> U64(32))
-    return U32(high & _SHORT), U32(U32(high >> U32(16)) & _SHORT), U32(span), U32(high >> U32(31))
+    high = I32(span >> U64(32))
+    return U32(high & _SHORT), I32(high >> I32(16)), U32(span), I32(U32(high) >> U32(31))
 
 
 def _bands_of(layout: Layout) -> Any:
-    """Make the step from powers to the logarithms of bands, written into the tile."""
-    n_frames, n_mels = layout.n_frames, U32(layout.n_mels)
-    n_apart, n_pairs = U32(layout.n_threads // n_frames), cuda_layout.STEPS // 2
+    """Make the step from powers to the logarithms of bands, written into the tile.
+
+    A thread sums the same band of neighbouring frames, by the same weights.
+    """
+    n_each, n_mels = layout.n_frames_each, U32(layout.n_mels)
+    n_lanes, n_pairs = layout.n_frames // n_each, cuda_layout.STEPS // 2
+    n_apart = U32(layout.n_threads // n_lanes)
     n_together, pitch = cuda_layout.n_together(layout), layout.tile_pitch
     last_band, is_log = layout.n_mels - 1 + layout.first_band, layout.log is not None
-    scale = 1, 1, math.log10(2), 1, 1  # the factor is that of a logarithm to base 10
-    amin, added, factor, offset, floor = map(
-        F32, map(operator.mul, layout.log or (0, 0, 1, 0, 0), scale)
-    )
-    adds, is_normal = bool(added), max(amin, added) >= np.finfo(F32).tiny
+    amin, added, factor, offset, floor = map(F32, layout.log or (0, 0, 1, 0, 0))
+    adds = bool(added)
 
     @device
     def bands(shared: Any, spans: Any, weights: Any, tile: Any, done: Any, tid: Any) -> None:
-        i, f = split(tid, n_frames)
-        cell = U32(done + f + (last_band - i) * pitch)
+        totals = cuda.local.array(n_each, F32)
+        i, lane = split(tid, n_lanes)
+        cell = U32(done + lane * n_each + (last_band - i) * pitch)
         while i < n_mels:  # those with the most bins first
             begin, n_groups, position, one = _unpacked(spans[U64(i)])
-            at, total = U32(begin + f), F32(0)
+            at = U32(begin + lane)
+            for f in range(n_each):
+                totals[f] = F32(0)
             while True:
                 for k in range(n_pairs):
                     first, second = halves(weights[U64(position) + U64(k * n_together)])
-                    power = U64(2) * U64(at) + U64(2 * k * n_frames)
-                    total += first * shared[power]
-                    total += second * shared[power + U64(1)]
-                position, at = U32(position + n_pairs * n_together), U32(at + n_pairs * n_frames)
-                n_groups = U32(n_groups - one)
+                    powers = U64(2 * n_each) * U64(at) + U64(2 * n_each * k * n_lanes)
+                    for f in range(n_each):
+                        power = powers + U64(2 * f)
+                        totals[f] += first * shared[power]
+                        totals[f] += second * shared[power + U64(1)]
+                position, at = U32(position + n_pairs * n_together), U32(at + n_pairs * n_lanes)
+                n_groups = I32(n_groups + one)
                 if n_groups == 0:
                     break
-            if is_log:
-                more = total + added if adds else total
-                log2 = _log2(more) if is_normal else _near_log2(more)
-                total = floor if total <= amin else factor * log2 + offset
-            tile[cell] = total
+            for f in range(n_each):
+                total = totals[f]
+                if is_log:
+                    more = total + added if adds else total
+                    total = floor if total <= amin else factor * _log2(more) + offset
+                tile[cell + U32(f)] = total
             i, cell = U32(i + n_apart), U32(cell - n_apart * pitch)
 
     return bands
@@ -459,6 +454,7 @@ def _store_of(layout: Layout) -> Any:
                     out[U64(start) + U64(tid + low)] = value
             return peak
         q, t = split(tid, n_tile)  # each thread stays at its frame
+        t = I32(t)
         if t < n_places and q < n_apart:
             n_apart_out, is_band = I32(rows[row, N_PLACES]), t < n_bands
             cell, step = U32(q * pitch + t), U64(U32(n_apart * n_apart_out))
@@ -506,21 +502,21 @@ def _frames_of(layout: Layout) -> Any:
 def line_of(layout: Layout) -> Any:
     """Make the kernel of the line: block (x, y) takes tile x of signal y."""
     n_frames, n_tile, n_threads = layout.n_frames, layout.n_tile, layout.n_threads
-    n_shared, n_scratch, n_values = layout.n_shared, layout.n_scratch, layout.n_tile_values
+    n_shared, n_scratch, n_values = layout.n_shared, layout.n_scratch, layout.n_values
     largest = fold_of(n_threads, 1, _larger, _wait)
     is_whole, finds_peak = n_frames == n_tile, layout.finds_peak
     frames, store = _frames_of(layout), _store_of(layout)
 
-    @kernel(n_threads, layout.n_at_once)
+    @kernel(n_threads, layout.n_at_once, fastmath=True)
     def line(
         y: Any, rows: Any, window: Any, turns: Any, spans: Any, weights: Any, out: Any,
         state: Any,
     ) -> None:  # fmt: skip
         if IS_SIMULATED:  # by Numba's own simulator, perhaps, which knows no alignment
-            shared = cuda.shared.array(n_shared, F32)
+            shared = cuda.shared.array(n_values, F32)
         else:
-            shared = cuda.shared.array(n_shared, F32, ALIGNMENT)
-        tile = cuda.shared.array(n_values, F32)
+            shared = cuda.shared.array(n_values, F32, ALIGNMENT)
+        tile = shared[n_shared:]  # one array has one address to be found
         scratch = cuda.shared.array(n_scratch, F32)
         means = cuda.shared.array(n_frames, F32)
         zero = cuda.shared.array(1, I32)
@@ -538,7 +534,8 @@ def line_of(layout: Layout) -> Any:
             if tid == 0:
                 zero[0] = 0
             cuda.syncthreads()
-            for done in range(I32(0), min(I32(n_tile), n_bands), I32(n_frames)):
+            done = I32(0)
+            while done < min(I32(n_tile), n_bands):
                 # A zero that the compiler cannot see through: it would compute the places of all
                 # passes before the first round, and keep them in 255 registers.
                 tid = I32(cuda.threadIdx.x + zero[0])
@@ -547,6 +544,7 @@ def line_of(layout: Layout) -> Any:
                     means, tile, tid,
                 ):  # fmt: skip
                     state[LOST, row] = 1
+                done = I32(done + n_frames)
         tid = I32(cuda.threadIdx.x)
         peak = store(tile, rows, row, first, out, tid)
         if finds_peak:

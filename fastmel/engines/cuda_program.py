@@ -85,7 +85,7 @@ class Program:
             np.append(window.view(np.uint64), cuda_layout.first_table(self.layout, window)),
             cuda_layout.turns(self.layout),
             cuda_layout.packed(self.layout, steps),
-            weights.view(np.uint64).ravel(),
+            np.ldexp(weights, -self.layout.exponent).view(np.uint64).ravel(),
         ]
         factors = np.empty((2, config.n_features), dtype=F32)
         factors[0], factors[1] = config.offset, config.gain

@@ -16,6 +16,7 @@ from fastmel.engines.cuda_layout import (
     first_table,
     input_place,
     n_together,
+    opposite_places,
     output_order,
     power_place,
     schedule,
@@ -145,9 +146,8 @@ def test_regular_places_of_powers(n_fft):
     radix, real_radix, n_frames = layout.radices[-1], layout.real_radix, layout.n_frames
     n_blocks, expected = layout.n_columns // radix, bins(layout)
     block, row = np.ogrid[:n_blocks, : layout.n_spectra]
-    start = real_radix * output_order(layout.radices, block)
-    low = power_place(start + row, 0, n_frames)
-    high = power_place(real_radix * n_blocks - start - row, 0, n_frames)
+    bin_, opposite = real_radix * output_order(layout.radices, block) + row, real_radix * n_blocks
+    low, high = opposite_places(bin_, 0, opposite, n_frames)
     for k in range(radix):
         if k < radix // 2:
             found = low + k * real_radix * n_blocks * n_frames
@@ -237,6 +237,20 @@ def test_every_sample_has_a_place_of_its_own(n_fft, hop_length):
     assert layout.n_bytes <= 48 << 10
 
 
+@pytest.mark.parametrize(
+    ("scale", "amin", "exponent"),
+    [(1, 1e-10, 0), (32768, 1e-10, 30), (32768, 2e-38, 0), (2**-15, 1e-10, -30)],
+)
+def test_logarithms_are_of_numbers_near_one_and_not_subnormal(scale, amin, exponent):
+    config = fastmel.MelConfig(log="ln", amin=amin, scale=scale)
+    layout = layout_of(config)
+    smallest, added, factor, offset, floor = layout.log
+    assert layout.exponent == exponent
+    assert smallest == amin / 2**exponent >= np.finfo(np.float32).tiny
+    assert added == 0
+    np.testing.assert_allclose(factor * math.log2(smallest) + offset, floor)
+
+
 BANDS = [
     frontends.preset("whisper"),
     frontends.preset("kaldi"),
@@ -247,22 +261,39 @@ BANDS = [
 ]
 
 
+def sums(layout):
+    """The band and the first frame of the threads that sum, and which of them have work."""
+    n_lanes = layout.n_frames // layout.n_frames_each
+    for first in range(0, layout.n_mels * n_lanes, layout.n_threads):
+        i, lane = np.divmod(first + np.arange(layout.n_threads), n_lanes)
+        active = i < layout.n_mels
+        yield layout.n_mels - 1 - np.where(active, i, 0), lane * layout.n_frames_each, active
+
+
 @pytest.mark.parametrize("config", BANDS)
 def test_powers_are_read_with_few_bank_conflicts(config):
     layout, bands = layout_of(config), mel_plan(config).bands
     steps, _ = schedule(layout, bands.spans, bands.weights)
     found = []
-    for i, f, active in units(layout, layout.n_mels * layout.n_frames):
-        m = layout.n_mels - 1 - np.where(active, i, 0)
+    for m, f, active in sums(layout):
         begin, n_steps, _ = steps[:, m]
         assert (n_steps % STEPS == 0).all()
         for step in range(0, n_steps.max(), 2):
             reading = active & (step < n_steps)
-            of_warps = ways(power_place(begin + step, f, layout.n_frames), reading, 2)
+            places = power_place(begin + step, f, layout.n_frames)
+            of_warps = ways(places, reading, 2 * layout.n_frames_each)
             found.append(of_warps[of_warps > 0])
     found = np.concatenate(found)
     assert found.max() <= 2
     assert found.mean() <= 1.25
+
+
+@pytest.mark.parametrize("config", BANDS)
+def test_bands_are_written_with_two_way_bank_conflicts_at_most(config):
+    layout = layout_of(config)
+    for m, f, active in sums(layout):
+        for k in range(layout.n_frames_each):
+            assert ways(m * layout.tile_pitch + f + k, active).max() <= 2
 
 
 @pytest.mark.parametrize("config", BANDS)

@@ -258,18 +258,24 @@ def test_a_stream_is_refused():
 
 def test_the_kernels_touch_the_places_that_the_model_knows(rng, simulator, monkeypatch):
     """The bins whose places the last pass asks for are those of test_layout.py's model."""
-    recorded = set()
+    of_bins, of_zeros = set(), set()
 
-    def record(k, f, n_frames):
-        recorded.add(int(k))
+    def record(k, f, n, n_frames):
+        of_bins.update((int(k), n - int(k)))
+        return cuda_layout.opposite_places(k, f, n, n_frames)
+
+    def record_zero(k, f, n_frames):
+        of_zeros.add(int(k))
         return cuda_layout.power_place(k, f, n_frames)
 
-    monkeypatch.setattr(cuda_line, "_power_place", record)
+    monkeypatch.setattr(cuda_line, "_opposite_places", record)
+    monkeypatch.setattr(cuda_line, "_power_place", record_zero)
     cuda_line.line_of.cache_clear()
     compute(small(n_fft=512, hop_length=256, center=False), [noise(rng, 512)])
     cuda_line.line_of.cache_clear()
-    # 17 rows from the first bin on, as many before those of the next column; bins beyond the last
-    assert recorded == {*range(33), *range(257, 257 + cuda_layout.STEPS)}
+    # 17 rows from the first bin on, as many before the next column; what is beyond the last bin
+    assert of_bins == {*range(33)}
+    assert of_zeros == {*range(257, 257 + cuda_layout.STEPS)}
 
 
 def test_signals_without_a_sample():

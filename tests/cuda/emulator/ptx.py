@@ -1,7 +1,8 @@
 """A kernel in PTX, translated to Python for NumPy: an instruction is one operation of all threads.
 
 Only the instructions that the compiler has been seen to make of fastmel's kernels are known; others
-end in a KeyError or an AssertionError with their text.
+end in a KeyError or an AssertionError with their text. Those that take subnormal numbers for zeros
+do so only if they are approximations.
 """
 
 import math
@@ -125,6 +126,9 @@ class Kernel:
             return self._insertion(step)
         if op == "prmt":
             return self._permutation(step)
+        if op == "mov" and len(operands) == 3:  # two halves of a word
+            low, high = (self._operand(text, "u16") for text in operands[1:])
+            return f"copyto({self._operand(operands[0], 'u32')}, word({low}, {high}), where=m)"
         if op == "setp":
             result = self._operand(operands[0], "pred")
             a, b = (self._operand(text, kind) for text in operands[1:])
@@ -144,6 +148,9 @@ class Kernel:
             return (
                 f"copyto({result}, multiply({a}, {b}, dtype=f64) + {c}, where=m, casting='unsafe')"
             )
+        if op == "dp2a":
+            assert how == ["lo", "u32", "u32"], step.text
+            return f"copyto({result}, products({', '.join(values)}), where=m)"
         if op == "mad":
             assert "lo" in how, step.text
             a, b, c = values
@@ -154,7 +161,6 @@ class Kernel:
             assert operands[2].isdigit(), step.text
         if "approx" in how:
             return f"copyto({result}, approximate({op!r}, {values[0]}, {'ftz' in how}), where=m)"
-        assert "ftz" not in how, step.text
         names = _OF_ALL | (_OF_FLOATS if kind[0] == "f" else _OF_INTEGERS)
         wide = f", dtype={result.rpartition('_')[2]}" if "wide" in how else ""
         return f"{names[op]}({', '.join(values)}, out={result}, where=m{wide})"
@@ -296,6 +302,18 @@ def _permuted(a: Any, b: Any, order: int) -> Any:
     return result.astype(np.uint32)
 
 
+def _word(low: Any, high: Any) -> Any:
+    """Two numbers of 16 bits as one of 32."""
+    return np.uint32(low) | np.uint32(high) << np.uint32(16)
+
+
+def _products(a: Any, b: Any, c: Any) -> Any:
+    """The products of two numbers of 16 bits by two of 8, added to a third."""
+    byte = np.uint32(0xFF)
+    low, high = a & np.uint32(0xFFFF), a >> np.uint32(16)
+    return low * (b & byte) + high * (b >> np.uint32(8) & byte) + c
+
+
 def _saturated(x: Any, kind: Any) -> Any:
     """Floats as integers, the nearest ones where they are too large; NaN as 0."""
     limits = np.iinfo(kind)
@@ -330,5 +348,5 @@ FUNCTIONS: dict[str, Any] = {
 } | {
     **TYPES, "f64": np.float64, "copyto": np.copyto, "where": np.where,
     "flatnonzero": np.flatnonzero, "high": _high, "permuted": _permuted, "saturated": _saturated,
-    "approximate": _approximate,
+    "approximate": _approximate, "word": _word, "products": _products,
 }  # fmt: skip
