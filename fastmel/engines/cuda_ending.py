@@ -143,7 +143,8 @@ def statistics_of(ending: Ending) -> Any:
 def finish_of(ending: Ending, is_in_place: bool) -> Any:
     """Make the kernel that writes the result: block (x, y) takes a part of signal y's.
 
-    In place, values that stay as they are need not be written.
+    In place, values that stay as they are need not be written. What the line has written last is
+    read first: it may be in the GPU's cache still.
     """
     found, n_features, is_turned = _found_of(ending), ending.n_features, ending.is_turned
     is_normal, is_scaled, over_all = bool(ending.normalize), ending.is_scaled, ending.over_all
@@ -183,8 +184,9 @@ def finish_of(ending: Ending, is_in_place: bool) -> Any:
 
     @kernel(THREADS)
     def finish(source: Any, rows: Any, state: Any, stats: Any, factors: Any, out: Any) -> None:
-        values, row = cuda.local.array(VALUES, F32), U32(cuda.blockIdx.y)
-        low, tid = I32(cuda.blockIdx.x * (THREADS * VALUES)), I32(cuda.threadIdx.x)
+        values, row = cuda.local.array(VALUES, F32), U32(cuda.gridDim.y - 1 - cuda.blockIdx.y)
+        part, tid = I32(cuda.gridDim.x - 1 - cuda.blockIdx.x), I32(cuda.threadIdx.x)
+        low = I32(part * (THREADS * VALUES))
         n_out, n_places, n_valid = rows[row, N_OUT], rows[row, N_PLACES], rows[row, N_VALID]
         n_values, start = I32(n_out * n_features), U64(rows[row, FIRST_OUT] * n_features)
         is_plain = is_range_all and n_places == n_out and n_valid == n_out
