@@ -1,8 +1,17 @@
 """Signals that many tests share, and which librosa they are compared with."""
 
+import signal
+
 import librosa
 import numpy as np
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts_are_heard():
+    """Shells have their background jobs ignore interrupts, and so would what tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
