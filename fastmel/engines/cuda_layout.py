@@ -155,7 +155,7 @@ class Layout:
     #: logarithm errs least
     exponent: int
     #: None, or amin, added, factor, offset, floor, for logarithms to base 2 of bands so divided
-    log: tuple[float, float, float, float, float] | None
+    log: tuple[float, ...] | None
     #: None, "raw" or "windowed"; the feature that it is, factor of the samples, smallest value
     energy: str | None
     energy_at: int
@@ -175,14 +175,7 @@ class Layout:
         from fastmel.kernels.frames import PAD_MODES
 
         spectrum, steps = plan.spectrum, plan.spectrum.conditioning
-        exponent, log = 0, None
-        if plan.log is not None:
-            least = (plan.log.amin + plan.log.added) / float(np.finfo(np.float32).tiny)
-            exponent = min(round(plan.power * math.log2(config.scale)), int(math.log2(least)))
-            factor = plan.log.factor * math.log10(2)
-            offset = plan.log.offset + factor * exponent
-            amin, added = (math.ldexp(x, -exponent) for x in (plan.log.amin, plan.log.added))
-            log = amin, added, factor, offset, plan.log.floor
+        exponent, log = _logarithm(plan, config.scale)
         reached = np.flatnonzero(spectrum.window)
         layout = cls(
             n_fft=spectrum.n_fft,
@@ -482,6 +475,18 @@ class Ending:
     def is_empty(self) -> bool:
         """Whether what the line writes are the features."""
         return self.is_in_place and not (self.has_range or self.normalize or self.is_scaled)
+
+
+def _logarithm(plan: MelPlan, scale: float) -> tuple[int, tuple[float, ...] | None]:
+    """What a layout has as its exponent and log; scale: that of the samples."""
+    if plan.log is None:
+        return 0, None
+    amin, added, factor = plan.log.amin, plan.log.added, plan.log.factor * math.log10(2)
+    least = (amin + added) / float(np.finfo(np.float32).tiny)  # stays a normal number
+    exponent = min(round(plan.power * math.log2(scale)), int(math.log2(least)))
+    divisor = 2.0**exponent
+    offset = plan.log.offset + factor * exponent
+    return exponent, (amin / divisor, added / divisor, factor, offset, plan.log.floor)
 
 
 @cache

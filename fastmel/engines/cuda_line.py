@@ -25,7 +25,7 @@ from . import cuda_layout
 from .cuda import ALIGNMENT, IS_SIMULATED, cuda, device, halves, kernel, split
 from .cuda_butterflies import COMPLEX, REAL, input_of, output_of, parts_of
 from .cuda_layout import FIRST, LOST, N_BANDS, N_PLACES, PEAK, Layout
-from .cuda_samples import column_of, linear_of, load_of, sample_of
+from .cuda_samples import column_of, linear_of, load_of
 
 __all__ = ["add", "fold_of", "line_of"]
 
@@ -87,19 +87,22 @@ def _wait() -> None:
 
 def _means_of(layout: Layout) -> Any:
     """Make the step that takes the mean of each frame."""
-    sample, factor = sample_of(layout), F32(1 / layout.n_taken)
-    n_frames, n_taken = layout.n_frames, U32(layout.n_taken)
-    total = fold_of(layout.n_threads, n_frames, add, _wait)
-    n_shares = U32(layout.n_threads // n_frames)
+    n_frames, n_taken, height = layout.n_frames, layout.n_taken, layout.height
+    pitch, n_shares = layout.row_pitch, layout.n_threads // layout.n_frames
+    n_rows, n_steps = -(-n_taken // height), -(-min(height, n_taken) // n_shares)
+    total, factor = fold_of(layout.n_threads, n_frames, add, _wait), F32(1 / n_taken)
 
     @device
     def means_of(shared: Any, scratch: Any, means: Any, tid: int) -> None:
-        t, f = split(tid, n_frames)
+        share, f = split(tid, n_frames)
         # what the samples are above the first: a constant signal must lose all of its mean
-        first, own = sample(shared, f, U32(0)), F32(0)
-        while t < n_taken:
-            own += sample(shared, f, t) - first
-            t = U32(t + n_shares)
+        first, own = shared[U32(f * pitch)], F32(0)
+        begin = U64(U32(f * pitch + share))
+        for row in range(n_rows):
+            n_here = min(height, n_taken - row * height)
+            for step in range(n_steps):
+                if share < n_here - step * n_shares:
+                    own += shared[begin + U64(row * pitch + step * n_shares)] - first
         mean = first + total(own, scratch, tid) * factor
         if tid < n_frames:
             means[tid] = mean
@@ -296,6 +299,24 @@ def _store_powers_of(layout: Layout, first_turn: int) -> Any:
     return regular if layout.is_regular else scattered
 
 
+def _raise_of(layout: Layout) -> Any:
+    """Make the step from squares to other powers, a loop of its own: its code is long."""
+    n_frames, exponent = layout.n_frames, F32(layout.power / 2)
+    n_threads, n_values = layout.n_threads, U32((layout.n_points + 1) * layout.n_frames)
+
+    @device
+    def raise_all(shared: Any, tid: Any) -> None:
+        unit = U32(tid)
+        while unit < n_values:
+            k, f = split(unit, n_frames)
+            place = U32(_power_place(k, f, n_frames))
+            shared[place] = shared[place] ** exponent
+            unit = U32(unit + n_threads)
+        cuda.syncthreads()
+
+    return raise_all
+
+
 def _last_pass_of(layout: Layout, first_turn: int) -> Any:
     """Make the last pass, which writes powers.
 
@@ -307,17 +328,13 @@ def _last_pass_of(layout: Layout, first_turn: int) -> Any:
     n_values, n_zeros, output_at = n_rounds * radix, cuda_layout.STEPS, output_of(radix)
     unit_at, transform = _unit_of(layout, at), _transform_of(layout, at)
     store = _store_powers_of(layout, first_turn)
-    is_power, is_magnitude = layout.power == 2, layout.power == 1
-    offset, exponent = F32(layout.power_offset), F32(layout.power / 2)
+    is_magnitude, offset = layout.power == 1, F32(layout.power_offset)
+    raise_all, is_raised = _raise_of(layout), layout.power not in (1, 2)
 
     @device
     def powered(real: Any, imag: Any) -> Any:
         square = real * real + imag * imag
-        if is_power:
-            return square
-        if is_magnitude:
-            return math.sqrt(square + offset)
-        return square**exponent
+        return math.sqrt(square + offset) if is_magnitude else square
 
     @device
     def last_pass(shared: Any, means: Any, window: Any, turns: Any, tid: Any) -> None:
@@ -341,6 +358,8 @@ def _last_pass_of(layout: Layout, first_turn: int) -> Any:
             if k < n_zeros:  # for bands that read beyond the last bin
                 shared[U32(_power_place(n_points + 1 + k, f, n_frames))] = F32(0)
         cuda.syncthreads()
+        if is_raised:
+            raise_all(shared, tid)
 
     return last_pass
 

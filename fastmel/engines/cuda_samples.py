@@ -15,7 +15,7 @@ from .cuda import device, halves, split
 from .cuda_butterflies import real_input_of
 from .cuda_layout import N_FILLED, N_GIVEN, N_SIGNAL, OFFSET, Layout
 
-__all__ = ["column_of", "linear_of", "load_of", "sample_of"]
+__all__ = ["column_of", "linear_of", "load_of"]
 
 F32, I32, U32, U64 = np.float32, np.int32, np.uint32, np.uint64
 
@@ -139,33 +139,45 @@ def load_of(layout: Layout) -> Any:
     return load
 
 
-def sample_of(layout: Layout) -> Any:
-    """Make the function that gives sample t of frame f."""
+def _place_of(layout: Layout) -> Any:
+    """Make the function that tells where sample t of frame f is."""
     height, pitch, gap = layout.height, layout.row_pitch, layout.row_pitch - layout.height
 
     @device
-    def sample(shared: Any, f: Any, t: Any) -> Any:
-        return shared[U32(f * pitch + t + U32(t) // U32(height) * gap)]
+    def place(f: Any, t: Any) -> Any:
+        return U32(f * pitch + t + U32(t) // U32(height) * gap)
 
-    return sample
+    return place
 
 
-def linear_of(layout: Layout, preemphasis: float) -> Any:
-    """Make the function that gives it without the frame's mean, and with pre-emphasis."""
-    sample, removes_dc = sample_of(layout), layout.removes_dc
-    is_emphasized, factor = preemphasis != 0, F32(preemphasis)
+def _value_of(layout: Layout, preemphasis: float) -> Any:
+    """Make the function that gives a sample without its frame's mean, and with pre-emphasis."""
+    removes_dc, is_emphasized, factor = layout.removes_dc, preemphasis != 0, F32(preemphasis)
 
     @device
-    def linear(shared: Any, means: Any, f: Any, t: Any) -> Any:
-        value = sample(shared, f, t)
+    def value_at(shared: Any, means: Any, f: Any, at: Any, before: Any) -> Any:
+        """That of frame f in a place, by the one that is before it."""
+        value = shared[at]
         if removes_dc:
             value -= means[f]
         if is_emphasized:
-            before = sample(shared, f, U32(t - 1 if t > 0 else 0))
+            previous = shared[before]
             if removes_dc:
-                before -= means[f]
-            value -= factor * before
+                previous -= means[f]
+            value -= factor * previous
         return value
+
+    return value_at
+
+
+def linear_of(layout: Layout, preemphasis: float) -> Any:
+    """Make the function that gives sample t of frame f, as `_value_of` does."""
+    place, value_at = _place_of(layout), _value_of(layout, preemphasis)
+
+    @device
+    def linear(shared: Any, means: Any, f: Any, t: Any) -> Any:
+        before = U32(t - 1 if t > 0 else 0)
+        return value_at(shared, means, f, place(f, t), place(f, before))
 
     return linear
 
@@ -174,11 +186,11 @@ def _number_of(layout: Layout) -> Any:
     """Make the function that gives what the first pass transforms: number k of column p."""
     n_columns, radix, height = layout.n_columns, layout.real_radix, layout.height
     pitch, gap = layout.row_pitch, layout.row_pitch - layout.height
-    removes_dc, factor = layout.removes_dc, F32(layout.preemphasis)
     is_plain, is_emphasized = layout.has_plain_columns, layout.preemphasis != 0
     first_pair, n_pairs = layout.n_points, (radix + 1) // 2  # of the table of the window
-    p_step = cuda_layout.input_place(layout, 1, 0)
-    linear, n_fft = linear_of(layout, layout.preemphasis), layout.n_fft
+    p_step, n_fft = cuda_layout.input_place(layout, 1, 0), layout.n_fft
+    linear = linear_of(layout, layout.preemphasis)
+    value_at = _value_of(layout, layout.preemphasis)
 
     @device
     def plain(shared: Any, means: Any, window: Any, f: Any, p: Any, k: int) -> Any:
@@ -187,19 +199,13 @@ def _number_of(layout: Layout) -> Any:
         crosses = gap > 0 and column + n_columns > height  # into the next row, some of them
         if crosses and p >= U32(height - column):
             at += U64(gap)
-        value = shared[at]
-        if removes_dc:
-            value -= means[f]
-        if is_emphasized:
-            before_at = at - U64(1)
+        before = at
+        if is_emphasized and (k > 0 or p > 0):
+            before -= U64(1)
             if gap > 0 and (crosses or column == 0) and p == U32((height - column) % height):
-                before_at -= U64(gap)
-            before = shared[at if k == 0 and p == 0 else before_at]
-            if removes_dc:
-                before -= means[f]
-            value -= factor * before
+                before -= U64(gap)
         even, odd = halves(window[U64(first_pair + p * n_pairs) + U64(k // 2)])
-        return value * (odd if k % 2 else even)
+        return value_at(shared, means, f, at, before) * (odd if k % 2 else even)
 
     @device
     def scattered(shared: Any, means: Any, window: Any, f: Any, p: Any, k: int) -> Any:
@@ -208,10 +214,8 @@ def _number_of(layout: Layout) -> Any:
         if is_emphasized:
             t = split(n_columns * k + p_step * p, n_fft)[1]
             return weight * linear(shared, means, f, t)
-        value = shared[I32(f * pitch) :][pair >> U64(32)]
-        if removes_dc:
-            value -= means[f]
-        return weight * value
+        at = pair >> U64(32)
+        return weight * value_at(shared[I32(f * pitch) :], means, f, at, at)
 
     return plain if is_plain else scattered
 

@@ -41,6 +41,7 @@ CONFIGS = {
     "16": fastmel.MelConfig(sr=1000, n_fft=16, hop_length=8, n_mels=2, power=3.0),
     "960": fastmel.MelConfig(sr=48000, n_fft=960, hop_length=480, n_mels=64, log="db", top_db=80),
     "2000": fastmel.MelConfig(sr=16000, n_fft=2000, hop_length=500, remove_dc=True, log="ln"),
+    "1024": fastmel.MelConfig(n_fft=1024, hop_length=341, n_mels=46, power=3.0, remove_dc=True),
     "1536": fastmel.MelConfig(n_fft=1536, hop_length=441, n_mels=60, dtype="float16"),
 }
 #: those that are compiled for every architecture, which takes 3 s each
