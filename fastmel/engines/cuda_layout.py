@@ -310,6 +310,11 @@ class Layout:
         return min(self.n_frames, 2)
 
     @property
+    def n_lanes(self) -> int:
+        """Threads that sum a band, of all frames."""
+        return self.n_frames // self.n_frames_each
+
+    @property
     def is_regular(self) -> bool:
         """Whether the last pass puts a thread's powers into places that differ by constants."""
         is_even = self.real_radix % 2 == 0 and self.radices[-1] % 2 == 0
@@ -617,7 +622,7 @@ def turns(layout: Layout) -> NDArray[np.uint64]:
 
 def n_together(layout: Layout) -> int:
     """How many bands a warp sums at once."""
-    return max(1, _WARP * layout.n_frames_each // layout.n_frames)
+    return max(1, _WARP // layout.n_lanes)
 
 
 def schedule(
@@ -675,7 +680,7 @@ def packed(layout: Layout, steps: NDArray[np.int32]) -> NDArray[np.uint64]:
     once in 16; the others count groups of `STEPS` bins, as a negative number.
     """
     begin, n_steps, position = steps[:, ::-1].astype(np.uint64)
-    first, n_groups = begin // 2 * (layout.n_frames // layout.n_frames_each), n_steps // STEPS
+    first, n_groups = begin // 2 * layout.n_lanes, n_steps // STEPS
     span: NDArray[np.uint64] = position | first << 32 | (65536 - n_groups) << 48
     return span
 
@@ -685,7 +690,7 @@ def _begun(
 ) -> tuple[int, int, list[int]]:
     """Let bands begin within their ranges, one after the other with few conflicts; the cost."""
     last = layout.n_points + 1 + STEPS - n_steps
-    n_lanes, n_banks = layout.n_frames // layout.n_frames_each, _PAIRS // layout.n_frames_each
+    n_lanes, n_banks = layout.n_lanes, _PAIRS // layout.n_frames_each
     banks = np.arange((last + n_steps) // 2) * n_lanes % n_banks
     n_part, step = max(1, n_banks // n_lanes), np.arange(n_steps // 2)
     cost, begin = n_steps, list[int]()

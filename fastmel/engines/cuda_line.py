@@ -305,7 +305,7 @@ def _raise_of(layout: Layout) -> Any:
     n_threads, n_values = layout.n_threads, U32((layout.n_points + 1) * layout.n_frames)
 
     @device
-    def raise_all(shared: Any, tid: Any) -> None:
+    def raise_all(shared: Any, means: Any, window: Any, turns: Any, tid: Any) -> None:
         unit = U32(tid)
         while unit < n_values:
             k, f = split(unit, n_frames)
@@ -318,7 +318,7 @@ def _raise_of(layout: Layout) -> Any:
 
 
 def _last_pass_of(layout: Layout, first_turn: int) -> Any:
-    """Make the last pass, which writes powers.
+    """Make the last pass, which writes squares, or magnitudes.
 
     All threads have read before the first one writes.
     """
@@ -329,7 +329,6 @@ def _last_pass_of(layout: Layout, first_turn: int) -> Any:
     unit_at, transform = _unit_of(layout, at), _transform_of(layout, at)
     store = _store_powers_of(layout, first_turn)
     is_magnitude, offset = layout.power == 1, F32(layout.power_offset)
-    raise_all, is_raised = _raise_of(layout), layout.power not in (1, 2)
 
     @device
     def powered(real: Any, imag: Any) -> Any:
@@ -358,8 +357,6 @@ def _last_pass_of(layout: Layout, first_turn: int) -> Any:
             if k < n_zeros:  # for bands that read beyond the last bin
                 shared[U32(_power_place(n_points + 1 + k, f, n_frames))] = F32(0)
         cuda.syncthreads()
-        if is_raised:
-            raise_all(shared, tid)
 
     return last_pass
 
@@ -381,6 +378,8 @@ def _fft_of(layout: Layout) -> Any:
         steps.append(_pass_of(layout, at, first_turn))
         first_turn += (radix - 1) * math.prod(layout.radices[at + 1 :])
     steps.append(_last_pass_of(layout, first_turn))
+    if layout.power not in (1, 2):
+        steps.append(_raise_of(layout))
     return reduce(then, steps)
 
 
@@ -407,7 +406,7 @@ def _bands_of(layout: Layout) -> Any:
     A thread sums the same band of neighbouring frames, by the same weights.
     """
     n_each, n_mels = layout.n_frames_each, U32(layout.n_mels)
-    n_lanes, n_pairs = layout.n_frames // n_each, cuda_layout.STEPS // 2
+    n_lanes, n_pairs = layout.n_lanes, cuda_layout.STEPS // 2
     n_apart = U32(layout.n_threads // n_lanes)
     n_together, pitch = cuda_layout.n_together(layout), layout.tile_pitch
     last_band, is_log = layout.n_mels - 1 + layout.first_band, layout.log is not None

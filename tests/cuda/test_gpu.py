@@ -33,7 +33,8 @@ CONFIGS = {
     "long": {"n_fft": 4096, "hop_length": 1024, "n_mels": 128, "pad_mode": "symmetric"},
     "three passes over rows": {"n_fft": 1920, "hop_length": 480, "n_mels": 64},
     "odd": {"sr": 16000, "n_fft": 1458, "hop_length": 147, "n_mels": 30},
-    "four passes": {"sr": 16000, "n_fft": 1152, "hop_length": 288, "n_mels": 64},
+    # places in shared memory that compilers take from products of halves of a word
+    "places by dp2a": {"sr": 16000, "n_fft": 1152, "hop_length": 288, "n_mels": 64},
     "cube": {"n_fft": 512, "hop_length": 100, "n_mels": 30, "power": 3.0},
 }
 

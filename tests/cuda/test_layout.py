@@ -60,11 +60,12 @@ def ways(addresses, is_active=True, n=1):
     return np.array(worst)
 
 
-def units(layout, n_units):
+def units(layout, n_units, n_lanes=None):
     """The (j, f) of the threads in every round of a pass, and which of them have work."""
+    n_lanes = n_lanes or layout.n_frames
     for first in range(0, n_units, layout.n_threads):
         unit = first + np.arange(layout.n_threads)
-        yield unit // layout.n_frames, unit % layout.n_frames, unit < n_units
+        yield unit // n_lanes, unit % n_lanes, unit < n_units
 
 
 def number(layout, row, p, f):
@@ -263,10 +264,7 @@ BANDS = [
 
 def sums(layout):
     """The band and the first frame of the threads that sum, and which of them have work."""
-    n_lanes = layout.n_frames // layout.n_frames_each
-    for first in range(0, layout.n_mels * n_lanes, layout.n_threads):
-        i, lane = np.divmod(first + np.arange(layout.n_threads), n_lanes)
-        active = i < layout.n_mels
+    for i, lane, active in units(layout, layout.n_mels * layout.n_lanes, layout.n_lanes):
         yield layout.n_mels - 1 - np.where(active, i, 0), lane * layout.n_frames_each, active
 
 
